@@ -19,6 +19,10 @@ import (
 // ErrClosed is returned by every method of a closed store or database.
 var ErrClosed = errors.New("state: closed")
 
+// ErrOpen is returned where a store that is open would be opened again or
+// dropped.
+var ErrOpen = errors.New("state: the store is open")
+
 // Range selects the keys From <= key < To in ascending order. A nil From means
 // from the first key, a nil To means to the last.
 type Range struct{ From, To []byte }
