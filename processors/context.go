@@ -7,7 +7,6 @@
 package processors
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/lovoo/goka"
@@ -102,6 +101,6 @@ func FromContext(ctx goka.Context) Context {
 		}
 		c = u.Unwrap()
 	}
-	ctx.Fail(fmt.Errorf("processors: %T is not a context of kappa", ctx))
+	ctx.Fail(errNoContext(ctx))
 	return nil
 }

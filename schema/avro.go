@@ -1,0 +1,148 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/hamba/avro/v2"
+)
+
+// maxAvroAlloc bounds one string, one byte field and one array block of a datum,
+// in bytes and in elements, so that broken data cannot exhaust the memory.
+const maxAvroAlloc = 16 << 20
+
+// Avro writes values of T as Avro data (no header) of the schema avsc. T is a
+// struct whose fields carry `avro:"name"` tags, or a Go type for another schema.
+// The error says where the schema is malformed, or where T does not fit it.
+// Decoding rejects data after the datum.
+func Avro[T any](avsc string) (Codec[T], error) {
+	c, err := newAvro[T](avsc, "["+typeName[T]()+"]")
+	if err != nil {
+		return nil, err
+	}
+	if err := c.probe(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// AvroGeneric reads Avro data for which there is no Go type: records and maps as
+// map[string]any, arrays as []any, a union's value under its type's name. It
+// encodes what it decodes.
+func AvroGeneric(avsc string) (Codec[any], error) {
+	c, err := newAvro[any](avsc, "")
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+type avroCodec[T any] struct {
+	name    string
+	schema  avro.Schema
+	byPtr   bool // values are handed over as pointers, to spare the boxing
+	writers sync.Pool
+	readers sync.Pool
+}
+
+func newAvro[T any](avsc, suffix string) (*avroCodec[T], error) {
+	s, err := avro.ParseWithCache(avsc, "", new(avro.SchemaCache))
+	if err != nil {
+		return nil, fmt.Errorf("schema: parse Avro schema: %w", err)
+	}
+	api := avro.Config{MaxByteSliceSize: maxAvroAlloc, MaxSliceAllocSize: maxAvroAlloc}.Freeze()
+	c := &avroCodec[T]{name: "avro" + suffix, schema: s}
+	c.byPtr = s.Type() == avro.Record && reflect.TypeFor[T]().Kind() == reflect.Struct
+	c.writers.New = func() any {
+		return &avroWriter[T]{w: avro.NewWriter(nil, 512, avro.WithWriterConfig(api))}
+	}
+	c.readers.New = func() any {
+		return avro.NewReader(nil, 0, avro.WithReaderConfig(api))
+	}
+	return c, nil
+}
+
+// probe encodes the zero value to learn whether T fits the schema at all. Other
+// errors, an empty enum say, are the zero value's own.
+func (c *avroCodec[T]) probe() error {
+	var zero T
+	_, err := c.Append(nil, zero)
+	if err == nil {
+		return nil
+	}
+	for _, misfit := range []string{"is unsupported for", "missing required field"} {
+		if strings.Contains(err.Error(), misfit) {
+			return fmt.Errorf("%w; %s does not fit the schema, compare its avro tags and field types", err, typeName[T]())
+		}
+	}
+	return nil
+}
+
+func (c *avroCodec[T]) String() string { return c.name }
+
+type avroWriter[T any] struct {
+	w     *avro.Writer
+	value T
+}
+
+func (c *avroCodec[T]) Append(dst []byte, v T) ([]byte, error) {
+	p := c.writers.Get().(*avroWriter[T])
+	defer c.writers.Put(p)
+	p.w.Reset(nil)
+	p.w.Error = nil
+	c.write(p, v)
+	if err := p.w.Error; err != nil {
+		return dst, encodeError(c, err)
+	}
+	return append(dst, p.w.Buffer()...), nil
+}
+
+func (c *avroCodec[T]) write(p *avroWriter[T], v T) {
+	if !c.byPtr {
+		if boxed := any(v); boxed == nil {
+			p.w.Error = errors.New("the value is nil")
+		} else {
+			p.w.WriteVal(c.schema, boxed)
+		}
+		return
+	}
+	p.value = v
+	p.w.WriteVal(c.schema, &p.value)
+	var zero T
+	p.value = zero
+}
+
+func (c *avroCodec[T]) Decode(data []byte) (T, error) {
+	var v T
+	r := c.readers.Get().(*avro.Reader)
+	defer c.readers.Put(r)
+	r.Reset(data)
+	r.Error = nil
+	r.ReadVal(c.schema, &v)
+	err := r.Error
+	if err == nil || errors.Is(err, io.EOF) {
+		err = rest(r, data)
+	}
+	r.Reset(nil)
+	if err != nil {
+		var zero T
+		return zero, decodeError(c, data, err)
+	}
+	return v, nil
+}
+
+// rest is an error where the datum has been read and the data goes on.
+func rest(r *avro.Reader, data []byte) error {
+	r.Error = nil
+	if r.Peek(); r.Error != nil {
+		return nil // io.EOF: all has been read
+	}
+	if len(data) >= 5 && data[0] == 0 {
+		return errors.New("there is more after the datum; is this the 5-byte header of a schema registry?")
+	}
+	return errors.New("there is more after the datum; was it written with another schema?")
+}
