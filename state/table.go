@@ -7,6 +7,9 @@ import (
 	"sort"
 )
 
+// DefaultMemoryBytes is the memory bound of a Table that is given none.
+const DefaultMemoryBytes = 64 << 20
+
 // TableOptions bounds a Table.
 type TableOptions struct {
 	MemoryBytes int64 // default 64 MiB
@@ -194,3 +197,6 @@ type TableStats struct {
 
 func (t *Table) Stats() TableStats { return TableStats{Cells: int64(len(t.cells))} }
 func (t *Table) Close() error      { return nil }
+
+// Full reports whether memory is at its bound with nothing left to evict.
+func (t *Table) Full() bool { return false }

@@ -1,0 +1,156 @@
+package changelog
+
+import (
+	"errors"
+	"time"
+
+	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/state"
+)
+
+// State is a restored task's state. It has one owner goroutine at a time.
+type State struct {
+	Table *state.Table // the task's keys, by the layout of package state
+
+	c     Config
+	store state.Store
+
+	positions *Positions
+	raw       []byte // positions as the state topic has them, during a restore
+
+	logs, joins []tracked // in the order: table, state; as Config.JoinTopics
+	replayed    int64
+	wiped       string
+
+	flushing  bool
+	flushedAt time.Time // of the last flush that worked, or of the restore
+	keys      []byte    // record keys of the open transaction
+}
+
+// tracked is how far memory, and the store, hold one log.
+type tracked struct {
+	pos     record.Position
+	flushed int64
+	ends    record.Ends // as of the restore
+}
+
+// Positions returns what the task has committed, nil where it never has. The
+// caller must not change it.
+func (s *State) Positions() *Positions { return s.positions }
+
+// Replayed returns the number of records that the restore took from the logs.
+func (s *State) Replayed() int64 { return s.replayed }
+
+// Wiped returns why the restore deleted the local store, "" where it did not.
+func (s *State) Wiped() string { return s.wiped }
+
+// LogPositions returns how far the table's and the state topic are reflected in
+// memory.
+func (s *State) LogPositions() []record.Position { return positionsOf(s.logs) }
+
+// JoinPositions returns the positions of the join topics that memory reflects:
+// right after a restore, where to consume them from.
+func (s *State) JoinPositions() []record.Position { return positionsOf(s.joins) }
+
+func positionsOf(ts []tracked) []record.Position {
+	ps := make([]record.Position, len(ts))
+	for i := range ts {
+		ps[i] = ts[i].pos
+	}
+	return ps
+}
+
+// EachChange calls fn with the last value of every key that the open transaction
+// has written and that has a log, in the order of first write. A nil value is a
+// tombstone. The slices stay unchanged until Commit or Abort. The positions
+// record is not among them.
+func (s *State) EachChange(fn func(topic string, key, value []byte) error) error {
+	return s.Table.EachDirty(func(key, value []byte, deleted bool) error {
+		var topic string
+		switch logOf(key) {
+		case TableLog:
+			topic, key = s.c.TableTopic, key[1:]
+		case StateLog:
+			topic, key = s.c.StateTopic, s.stateKey(key)
+		default:
+			return nil
+		}
+		if deleted {
+			value = nil
+		} else if value == nil {
+			value = []byte{}
+		}
+		return fn(topic, key, value)
+	})
+}
+
+// stateKey returns a record key that lives until the transaction ends.
+func (s *State) stateKey(storeKey []byte) []byte {
+	if len(s.keys)+len(storeKey)+1 > cap(s.keys) {
+		s.keys = make([]byte, 0, max(4096, 2*cap(s.keys), len(storeKey)+1))
+	}
+	n := len(s.keys)
+	s.keys = appendStateKey(s.keys, storeKey)
+	return s.keys[n:len(s.keys):len(s.keys)]
+}
+
+// Commit takes over the outcome of a committed transaction: the open writes join
+// the committed memory, p becomes the task's positions (p is copied; its inputs
+// tell the join topics' positions, too), and logEnds, the next offsets after what
+// was produced to the table's and the state topic, become the positions that the
+// next flush stands for. A log that is not in logEnds was not written.
+func (s *State) Commit(p *Positions, logEnds []record.Position) {
+	s.Table.Commit()
+	s.keys = s.keys[:0]
+	s.keepPositions(p)
+	for _, end := range logEnds {
+		for i := range s.logs {
+			s.logs[i].advance(end)
+		}
+	}
+	for i := range s.joins {
+		if in, ok := p.Input(s.joins[i].pos.Topic); ok {
+			s.joins[i].advance(in)
+		}
+	}
+}
+
+func (s *State) keepPositions(p *Positions) {
+	if s.positions == nil {
+		s.positions = new(Positions)
+	}
+	inputs := append(s.positions.Inputs[:0], p.Inputs...)
+	*s.positions = *p
+	s.positions.Inputs = inputs
+}
+
+func (t *tracked) advance(to record.Position) {
+	if t.pos.Topic != to.Topic || t.pos.Partition != to.Partition || to.Offset < t.pos.Offset {
+		return
+	}
+	t.pos.Offset = to.Offset
+	if to.LeaderEpoch >= 0 {
+		t.pos.LeaderEpoch = to.LeaderEpoch
+	}
+}
+
+// Abort drops the open writes.
+func (s *State) Abort() {
+	s.Table.Abort()
+	s.keys = s.keys[:0]
+}
+
+// Close releases the state and its store. With flush it first writes what is
+// committed, so that the next restore has nothing to replay; open writes are
+// dropped. No Flush may be running.
+func (s *State) Close(flush bool) error {
+	var err error
+	if s.flushing {
+		err = errors.New("close state: a flush is running")
+	}
+	if flush && err == nil {
+		s.Abort()
+		err = s.flushNow()
+	}
+	return errors.Join(err, s.Table.Close(), s.store.Close())
+}
