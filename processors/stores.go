@@ -2,9 +2,9 @@ package processors
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/seed-73111be4/kappa/schema"
-	"github.com/seed-73111be4/kappa/state"
 )
 
 // Keyed is a named store whose values have the type T. It is the handle of an
@@ -50,8 +50,10 @@ func (k Keyed[T]) Delete(ctx Scope, key string) {
 // false. fn must not write to the store.
 func (k Keyed[T]) Scan(ctx Scope, prefix string, fn func(key string, value T) bool) {
 	c := contextOf(ctx)
-	r := state.Prefix([]byte(prefix))
-	c.Store(k.Name).ScanBytes(r.From, r.To, func(key, data []byte) bool {
+	c.Store(k.Name).ScanBytes([]byte(prefix), nil, func(key, data []byte) bool {
+		if !strings.HasPrefix(string(key), prefix) {
+			return false
+		}
 		v, ok := decode(c, k.Codec, data, true, func() string { return k.what("scan", string(key)) })
 		return ok && fn(string(key), v)
 	})
