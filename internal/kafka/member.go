@@ -1,0 +1,501 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/seed-73111be4/kappa/internal/kafka/balance"
+)
+
+// Listener is told what becomes of a membership. Its methods are never called
+// concurrently, and never after Kill or Failed. They must not call Close or Kill.
+type Listener interface {
+	// Assigned is called after every rebalance; added may be empty. The fence
+	// replaces the one before it, for all tasks held. It is also called, with
+	// nothing added, before Revoked, so that the tasks to be given up can still
+	// commit.
+	Assigned(f Fence, added []TaskTopics)
+	// Revoked blocks until the tasks' owners have reached a transaction boundary
+	// and let go. Its ctx ends when the group will not wait any longer, or the
+	// member is killed; the tasks are gone when it returns, come what may.
+	Revoked(ctx context.Context, tasks []TaskTopics)
+	// Lost names tasks that are already gone: nothing can be committed for them.
+	Lost(tasks []TaskTopics)
+	// Failed is the last call: the member is dead. The error is a *FencedError,
+	// a *RefusedError, or names a permission or a configuration to mend.
+	Failed(err error)
+}
+
+// MemberConfig says which group to join, and as whom.
+type MemberConfig struct {
+	Group string
+	// Instance names this process within the group; a static member keeps its
+	// tasks over a restart under the same instance that is quicker than
+	// SessionTimeout.
+	Instance string
+	Static   bool
+	// Topics are the co-partitioned inputs. Default: the Shape's.
+	Topics []string
+	// Shape is what the members of the group must agree on. Its Inputs default
+	// to Topics.
+	Shape balance.Shape
+	// SessionTimeout is how long the group keeps a member that is not heard of.
+	// Default 10 s.
+	SessionTimeout time.Duration
+	// RebalanceTimeout is how long the group waits for a member to let go of
+	// tasks and to rejoin. Default 60 s.
+	RebalanceTimeout time.Duration
+	// HeartbeatInterval is also how long a member takes to notice a rebalance.
+	// Default 1 s.
+	HeartbeatInterval time.Duration
+}
+
+func (c MemberConfig) withDefaults() MemberConfig {
+	if len(c.Topics) == 0 {
+		c.Topics = c.Shape.Inputs
+	}
+	if len(c.Shape.Inputs) == 0 {
+		c.Shape.Inputs = c.Topics
+	}
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, 10*time.Second)
+	c.RebalanceTimeout = cmp.Or(c.RebalanceTimeout, time.Minute)
+	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, time.Second)
+	return c
+}
+
+func (c MemberConfig) validate() error {
+	var errs []error
+	if c.Group == "" {
+		errs = append(errs, errors.New("no group named"))
+	}
+	if c.Static && c.Instance == "" {
+		errs = append(errs, errors.New("a static member needs an instance id"))
+	}
+	if len(c.Topics) == 0 {
+		errs = append(errs, errors.New("no inputs named"))
+	}
+	if c.HeartbeatInterval >= c.SessionTimeout {
+		errs = append(errs, fmt.Errorf("heartbeat interval %s is not below the session timeout %s", c.HeartbeatInterval, c.SessionTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Member is a process's membership in a group. It never fetches records; it says
+// which tasks are whose. Close and Kill may be called from any goroutine but not
+// from the listener.
+type Member struct {
+	config      MemberConfig
+	listener    Listener
+	log         *slog.Logger
+	cl          *kgo.Client
+	balancer    *balance.Balancer
+	incarnation uint64
+	ctx         context.Context // the client's; ends with Kill
+	cancel      context.CancelFunc
+	work        sync.WaitGroup
+	shut        sync.Once
+
+	calls sync.Mutex // held while the listener is called, taken before mu
+
+	mu       sync.Mutex         // guards what follows
+	held     taskSet            // what the listener has, as it was told
+	fence    Fence              // the one the listener has
+	received balance.Assignment // the newest, not necessarily told yet
+	stale    int                // assignments in a row that were made for another process
+	silent   bool               // no more calls
+	failed   bool               // Failed was called
+}
+
+// Join joins a group and returns at once; the listener hears of the first
+// assignment later. It checks that the inputs exist and have equal numbers of
+// partitions. The membership outlives ctx and ends with Close or Kill, one of
+// which the caller owes.
+func (c *Cluster) Join(ctx context.Context, mc MemberConfig, l Listener) (*Member, error) {
+	mc = mc.withDefaults()
+	if err := mc.validate(); err != nil {
+		return nil, fmt.Errorf("join group %q: %w", mc.Group, err)
+	}
+	if err := c.checkInputs(ctx, mc.Topics); err != nil {
+		return nil, fmt.Errorf("join group %q: %w", mc.Group, err)
+	}
+	m := &Member{config: mc, listener: l, log: c.log.With("group", mc.Group, "instance", mc.Instance), held: make(taskSet)}
+	m.fence.Generation = -1
+	var nonce [8]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return nil, fmt.Errorf("join group %q: %w", mc.Group, err)
+	}
+	m.incarnation = binary.BigEndian.Uint64(nonce[:])
+	m.balancer = balance.New(balance.Config{
+		Instance: mc.Instance, Incarnation: m.incarnation, Shape: mc.Shape,
+		Owned: m.owned, Received: m.receive,
+	})
+	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := m.start(c); err != nil {
+		m.cancel()
+		return nil, fmt.Errorf("join group %q: %w", mc.Group, err)
+	}
+	return m, nil
+}
+
+func (c *Cluster) checkInputs(ctx context.Context, names []string) error {
+	topics, err := c.Topics(ctx, names...)
+	if err != nil {
+		return err
+	}
+	e := &balance.MismatchError{Partitions: make(map[string]int32, len(names))}
+	even := true
+	for _, name := range names {
+		n := topics[name].Partitions
+		e.Partitions[name] = n
+		even = even && n > 0 && n == topics[names[0]].Partitions
+	}
+	if !even {
+		return e
+	}
+	return nil
+}
+
+// start makes the client. All topics are paused before it learns of any, so it
+// never fetches; where it would is of no matter, and needs no requests to find out.
+func (m *Member) start(c *Cluster) (err error) {
+	opts := []kgo.Opt{
+		kgo.WithContext(m.ctx),
+		kgo.WithHooks(manageHook{m}),
+		kgo.DisableClientMetrics(),
+		kgo.ConsumerGroup(m.config.Group),
+		kgo.Balancers(m.balancer),
+		kgo.SessionTimeout(m.config.SessionTimeout),
+		kgo.RebalanceTimeout(m.config.RebalanceTimeout),
+		kgo.HeartbeatInterval(m.config.HeartbeatInterval),
+		kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
+		kgo.AdjustFetchOffsetsFn(fromNowhere),
+		kgo.OnPartitionsAssigned(m.onAssigned),
+		kgo.OnPartitionsRevoked(m.onRevoked),
+		kgo.OnPartitionsLost(m.onLost),
+	}
+	if m.config.Static {
+		opts = append(opts, kgo.InstanceID(m.config.Instance))
+	}
+	if m.cl, err = c.client(opts...); err != nil {
+		return err
+	}
+	m.cl.PauseFetchTopics(m.config.Topics...)
+	m.cl.AddConsumeTopics(m.config.Topics...)
+	m.work.Go(m.watch)
+	return nil
+}
+
+func fromNowhere(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	for _, partitions := range offsets {
+		for p := range partitions {
+			partitions[p] = kgo.NewOffset().At(0)
+		}
+	}
+	return offsets, nil
+}
+
+// watch polls for errors, the only thing that a paused client returns.
+func (m *Member) watch() {
+	for {
+		fetches := m.cl.PollFetches(m.ctx)
+		if fetches.IsClientClosed() || m.ctx.Err() != nil {
+			return
+		}
+		for _, e := range fetches.Errors() {
+			var session *kgo.ErrGroupSession
+			if errors.As(e.Err, &session) {
+				continue // the hook has it, in order
+			}
+			m.log.Warn("group input", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
+			if errors.Is(e.Err, kerr.TopicAuthorizationFailed) {
+				m.calls.Lock()
+				m.fail(m.fatal(fmt.Errorf("topic %s: %w", e.Topic, e.Err)))
+				m.calls.Unlock()
+			}
+		}
+	}
+}
+
+// manageHook hears of every error that ends a group session.
+type manageHook struct{ m *Member }
+
+func (h manageHook) OnGroupManageError(err error) {
+	m := h.m
+	m.calls.Lock()
+	defer m.calls.Unlock()
+	if fatal := m.fatal(err); fatal != nil {
+		m.fail(fatal)
+		return
+	}
+	m.log.Warn("group session ended, joining again", "err", err)
+}
+
+// owned is what the member claims when it joins.
+func (m *Member) owned() (map[string][]int32, int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held.partitions(), m.fence.Generation
+}
+
+// receive takes an assignment as it arrives, before the callbacks that follow it.
+func (m *Member) receive(a balance.Assignment) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.received = a
+	if a.Incarnation == m.incarnation {
+		m.stale = 0
+		return nil
+	}
+	if m.stale++; m.stale > maxStale {
+		return errStaleAssignment
+	}
+	return nil
+}
+
+// maxStale bounds how often the leader is asked again. Once is enough for a
+// leader of any version that has this protocol.
+const maxStale = 8
+
+// target returns what the listener is to hold by the newest assignment. One that
+// was made for an earlier process of this instance is good as long as that
+// process ran the same topology; else nothing is taken until the leader has seen
+// this one's. confirmed says that the assignment was made for this process.
+func (m *Member) target() (tasks taskSet, confirmed bool, refused string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.received
+	confirmed = a.Incarnation == m.incarnation
+	if confirmed && a.Refused != "" {
+		return taskSet{}, true, a.Refused
+	}
+	if !confirmed && a.Fingerprint != m.config.Shape.Fingerprint {
+		return taskSet{}, false, ""
+	}
+	return tasksOf(a.Partitions()), confirmed, ""
+}
+
+// enter begins a callback: it waits for the call before it and reports whether
+// the listener may still be called.
+func (m *Member) enter() bool {
+	m.calls.Lock()
+	return m.heard()
+}
+
+// heard reports whether the listener may be called.
+func (m *Member) heard() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.silent
+}
+
+// renew hands out the fence of the current generation. Callbacks alone may ask
+// the client for it: anywhere else it may belong to a later assignment. Where the
+// broker has given the member a new id, it had dropped the old one, and others
+// may have had the tasks since: they are lost, whatever the client believes.
+func (m *Member) renew(added taskSet, always bool) {
+	id, generation := m.cl.GroupMetadata()
+	f := Fence{Group: m.config.Group, Member: id, Generation: generation}
+	if m.config.Static {
+		f.Instance = m.config.Instance
+	}
+	m.mu.Lock()
+	changed := f != m.fence
+	m.fence = f
+	m.held.add(added)
+	m.mu.Unlock()
+	if (changed || always) && m.heard() {
+		m.listener.Assigned(f, added.list())
+	}
+}
+
+// dropIfReplaced gives up everything where the member's id has changed.
+func (m *Member) dropIfReplaced() {
+	id, _ := m.cl.GroupMetadata()
+	m.mu.Lock()
+	replaced := m.fence.Member != "" && m.fence.Member != id
+	m.mu.Unlock()
+	if replaced {
+		m.drop()
+	}
+}
+
+// drop tells the listener that all tasks are lost.
+func (m *Member) drop() {
+	m.mu.Lock()
+	lost := m.held
+	m.held, m.fence = make(taskSet), Fence{Generation: -1}
+	m.mu.Unlock()
+	if len(lost) > 0 && m.heard() {
+		m.listener.Lost(lost.list())
+	}
+}
+
+// release lets go of tasks under a fence with which they can still commit.
+func (m *Member) release(tasks taskSet) {
+	if len(tasks) == 0 {
+		return
+	}
+	m.renew(nil, false)
+	if m.heard() {
+		ctx, cancel := context.WithTimeout(m.ctx, m.config.RebalanceTimeout)
+		m.listener.Revoked(ctx, tasks.list())
+		cancel()
+	}
+	m.mu.Lock()
+	m.held.remove(tasks)
+	m.mu.Unlock()
+}
+
+func (m *Member) holding() taskSet {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := make(taskSet, len(m.held))
+	s.add(m.held)
+	return s
+}
+
+// onRevoked is called in a new session that took something away, before
+// onAssigned; at the end of every session; and with everything on Close.
+func (m *Member) onRevoked(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	defer m.calls.Unlock()
+	if !m.enter() || len(lost) == 0 {
+		return
+	}
+	m.dropIfReplaced()
+	m.release(m.holding().touched(lost))
+}
+
+// onAssigned ends every rebalance.
+func (m *Member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
+	defer m.calls.Unlock()
+	if !m.enter() {
+		return
+	}
+	m.dropIfReplaced()
+	target, confirmed, refused := m.target()
+	m.release(m.holding().without(target))
+	if refused != "" {
+		m.fail(&RefusedError{Group: m.config.Group, Reason: refused})
+		return
+	}
+	m.renew(target.without(m.holding()), true)
+	if !confirmed {
+		m.log.Info("assignment was made for an earlier process, asking the group for a new one")
+		m.balancer.Touch()
+		m.cl.ForceRebalance()
+	}
+}
+
+// onLost is called where the group has dropped the member.
+func (m *Member) onLost(context.Context, *kgo.Client, map[string][]int32) {
+	defer m.calls.Unlock()
+	if m.enter() {
+		m.drop()
+	}
+}
+
+// fail ends the membership; the caller holds calls.
+func (m *Member) fail(err error) {
+	m.drop()
+	m.mu.Lock()
+	dead := m.silent
+	m.silent, m.failed = true, true
+	m.mu.Unlock()
+	if dead {
+		return
+	}
+	m.listener.Failed(err)
+	m.work.Go(func() { // not here: the client waits for its callbacks
+		var fenced *FencedError
+		m.depart(m.config.Static && !errors.As(err, &fenced))
+		m.shut.Do(m.cl.Close)
+	})
+}
+
+// depart ends the session; a static member stays in the group unless it is to
+// leave, a dynamic one always leaves.
+func (m *Member) depart(leave bool) {
+	id, _ := m.cl.GroupMetadata()
+	if err := m.cl.LeaveGroupContext(m.ctx); err != nil {
+		m.log.Warn("leave group", "err", err)
+	}
+	if !leave || id == "" {
+		return
+	}
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = m.config.Group
+	gone := kmsg.NewLeaveGroupRequestMember()
+	gone.MemberID, gone.InstanceID = id, &m.config.Instance
+	gone.Reason = kmsg.StringPtr("the instance leaves")
+	req.Members = append(req.Members, gone)
+	resp, err := req.RequestWith(m.ctx, m.cl)
+	if err == nil {
+		err = leaveError(resp)
+	}
+	if err != nil {
+		m.log.Warn("leave group", "err", err)
+	}
+}
+
+func leaveError(resp *kmsg.LeaveGroupResponse) error {
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return err
+	}
+	for _, g := range resp.Members {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil && !errors.Is(err, kerr.UnknownMemberID) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends the membership: all tasks are revoked through the listener, then the
+// session ends. A dynamic member leaves the group; a static one leaves it only if
+// asked, else its tasks wait for its restart until the session timeout. When ctx
+// ends Close goes on as Kill. It may be called more than once.
+func (m *Member) Close(ctx context.Context, leave bool) {
+	stop := context.AfterFunc(ctx, m.Kill)
+	m.mu.Lock()
+	failed := m.failed
+	m.mu.Unlock()
+	if !failed {
+		m.depart(leave && m.config.Static)
+	}
+	stop()
+	m.Kill()
+}
+
+// Kill ends the membership as a crash would: the group is not told, and the
+// listener is not called any more. A call under way sees its ctx end and is
+// waited for. It may be called more than once.
+func (m *Member) Kill() {
+	m.mu.Lock()
+	m.silent = true
+	m.mu.Unlock()
+	m.cancel()
+	m.shut.Do(m.cl.Close)
+	m.work.Wait()
+}
+
+// Tasks returns the tasks that the listener holds, in order.
+func (m *Member) Tasks() []int32 {
+	held := m.holding().list()
+	tasks := make([]int32, len(held))
+	for i, t := range held {
+		tasks[i] = t.Task
+	}
+	return slices.Clip(tasks)
+}

@@ -1,0 +1,282 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/seed-73111be4/kappa/record"
+)
+
+// ProducerConfig says how a transactional producer writes.
+type ProducerConfig struct {
+	// TransactionalID names the producer across restarts. At most one producer of
+	// a name is alive: Init fences the others.
+	TransactionalID string
+	// Timeout is how long the brokers let a transaction stand open. Default 10 s.
+	Timeout time.Duration
+	// MaxBatchBytes bounds one batch, and so one record. Default 1 MB.
+	MaxBatchBytes int32
+	// Compression is "none", "snappy", "lz4" or "zstd". Default "none".
+	Compression string
+	// Linger delays a batch in the hope of more records. Default 0.
+	Linger time.Duration
+	// MaxBufferedBytes bounds what Produce buffers before it blocks. Default 64 MiB.
+	MaxBufferedBytes int
+}
+
+// Out is a record to be produced, on the partition it names.
+type Out struct {
+	Topic      string
+	Partition  int32
+	Key, Value []byte // nil is null
+	Headers    []record.Header
+	Timestamp  int64 // milliseconds since the Unix epoch
+	Track      bool  // report the last acknowledged offset of its partition
+}
+
+// Fence proves to the group's coordinator that a member may commit offsets.
+type Fence struct {
+	Group      string
+	Member     string
+	Generation int32
+	Instance   string // of a static member, "" of a dynamic one
+}
+
+// Producer writes transactions. It has one owner, which calls Init first and
+// then, for each transaction, Produce, Flush, CommitOffsets and End in this
+// order. Only Close may be called from elsewhere, to break a call that blocks.
+type Producer struct {
+	c      *Cluster
+	config ProducerConfig
+	opts   []kgo.Opt
+
+	cl     atomic.Pointer[kgo.Client]
+	ctx    context.Context // of all records; ends with the client
+	cancel context.CancelFunc
+
+	open    bool // a transaction is
+	offsets bool // the broker may hold offsets of the open transaction
+	broken  error
+	slab    slab
+	acks    *acks
+	ids     map[string]record.TopicID
+}
+
+// NewProducer returns a producer that has not talked to a broker yet.
+func (c *Cluster) NewProducer(pc ProducerConfig) (*Producer, error) {
+	if pc.TransactionalID == "" {
+		return nil, errors.New("producer: a transactional id is needed")
+	}
+	if pc.Timeout <= 0 {
+		pc.Timeout = 10 * time.Second
+	}
+	if pc.MaxBatchBytes <= 0 {
+		pc.MaxBatchBytes = 1_000_012
+	}
+	if pc.MaxBufferedBytes <= 0 {
+		pc.MaxBufferedBytes = 64 << 20
+	}
+	codec, err := compression(pc.Compression)
+	if err != nil {
+		return nil, fmt.Errorf("producer %s: %w", pc.TransactionalID, err)
+	}
+	p := &Producer{c: c, config: pc, ids: make(map[string]record.TopicID)}
+	p.opts = []kgo.Opt{
+		kgo.TransactionalID(pc.TransactionalID),
+		kgo.TransactionTimeout(pc.Timeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(pc.MaxBatchBytes),
+		kgo.ProducerBatchCompression(codec),
+		kgo.ProducerLinger(pc.Linger),
+		kgo.MaxBufferedRecords(1 << 20),
+		kgo.MaxBufferedBytes(max(pc.MaxBufferedBytes, int(pc.MaxBatchBytes))),
+		// A record that cannot be written before its transaction is timed out is
+		// lost anyway.
+		kgo.RecordDeliveryTimeout(max(pc.Timeout, time.Second)),
+	}
+	if c.txnVersion < 2 {
+		p.opts = append(p.opts, kgo.MaxVersions(olderTransactions()))
+	}
+	if err := p.Rebuild(); err != nil {
+		return nil, fmt.Errorf("producer %s: %w", pc.TransactionalID, err)
+	}
+	return p, nil
+}
+
+// olderTransactions caps TxnOffsetCommit at the version that came before KIP-890:
+// later ones need transaction.version 2.
+func olderTransactions() *kversion.Versions {
+	v := kversion.Tip()
+	v.SetMaxKeyVersion(28, 4)
+	return v
+}
+
+func compression(name string) (kgo.CompressionCodec, error) {
+	switch name {
+	case "", "none":
+		return kgo.NoCompression(), nil
+	case "snappy":
+		return kgo.SnappyCompression(), nil
+	case "lz4":
+		return kgo.Lz4Compression(), nil
+	case "zstd":
+		return kgo.ZstdCompression(), nil
+	}
+	return kgo.NoCompression(), fmt.Errorf("unknown compression %q: use none, snappy, lz4 or zstd", name)
+}
+
+// Rebuild drops the client with all that it has buffered, leaves a transaction
+// that may be open to the brokers, and makes a new client with the same id. Init
+// must follow.
+func (p *Producer) Rebuild() error {
+	p.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cl, err := p.c.client(p.opts...)
+	if err != nil {
+		cancel()
+		return err
+	}
+	p.ctx, p.cancel = ctx, cancel
+	p.acks = &acks{}
+	p.slab = newSlab(p.acks)
+	p.open, p.offsets, p.broken = false, false, nil
+	p.cl.Store(cl)
+	return nil
+}
+
+// Close ends the client. It never ends a transaction: the brokers abort it when
+// its timeout is over, or at the next Init of the id.
+func (p *Producer) Close() {
+	if cl := p.cl.Swap(nil); cl != nil {
+		p.cancel()
+		cl.Close()
+	}
+}
+
+// Init takes the transactional id over: a transaction that a predecessor left
+// open is aborted and its end is waited for, and the predecessor is fenced.
+func (p *Producer) Init(ctx context.Context) Result {
+	cl := p.cl.Load()
+	if cl == nil {
+		return judge(initStep, kgo.ErrClientClosed)
+	}
+	_, _, err := cl.ProducerID(ctx)
+	return judge(initStep, err)
+}
+
+// Produce adds a record to the transaction and begins one where none is open. It
+// returns at once unless the buffer is full; Flush tells what became of it. o may
+// be reused, the slices in it not before Flush has returned.
+func (p *Producer) Produce(o *Out) {
+	if p.acks.failed.Load() || !p.begin() {
+		return
+	}
+	r, promise := p.slab.fill(o)
+	p.cl.Load().Produce(p.ctx, r, promise)
+}
+
+func (p *Producer) begin() bool {
+	if p.open {
+		return true
+	}
+	cl := p.cl.Load()
+	if cl == nil {
+		p.broken = kgo.ErrClientClosed
+		return false
+	}
+	if p.broken = cl.BeginTransaction(); p.broken != nil {
+		return false
+	}
+	p.open = true
+	return true
+}
+
+// Flush waits until every record is acknowledged or one has failed. The positions
+// are the ends, as of this transaction, of the partitions with tracked records;
+// they are valid until the next Produce.
+func (p *Producer) Flush(ctx context.Context) ([]record.Position, Result) {
+	if p.broken != nil {
+		return nil, judge(beginStep, p.broken)
+	}
+	if !p.open {
+		return nil, Result{}
+	}
+	cl := p.cl.Load()
+	if cl == nil {
+		return nil, judge(produceStep, kgo.ErrClientClosed)
+	}
+	if p.acks.failed.Load() {
+		cl.AbortBufferedRecords(ctx)
+	}
+	if err := cl.Flush(ctx); err != nil {
+		return nil, judge(produceStep, fmt.Errorf("flush: %w", err))
+	}
+	p.slab.reset()
+	if err := p.acks.err(); err != nil {
+		return nil, judge(produceStep, err)
+	}
+	return p.acks.positions(p.c.id), Result{}
+}
+
+// End ends the transaction. OK after End(true) means committed. Without a
+// transaction it does nothing, and says OK.
+func (p *Producer) End(ctx context.Context, commit bool) Result {
+	if !p.open {
+		p.broken = nil
+		return Result{}
+	}
+	cl := p.cl.Load()
+	if cl == nil {
+		return judge(commitStep, kgo.ErrClientClosed)
+	}
+	if commit {
+		return p.commit(ctx, cl)
+	}
+	return p.abort(ctx, cl)
+}
+
+// errNothingAcked is why a transaction without an acknowledged record is refused:
+// the client would report a commit that it has not made.
+var errNothingAcked = errors.New("no record was acknowledged in this transaction")
+
+func (p *Producer) commit(ctx context.Context, cl *kgo.Client) Result {
+	if err := p.acks.err(); err != nil {
+		return Result{Aborted, fmt.Errorf("%s: %w", commitStep, err)}
+	}
+	if p.acks.n == 0 {
+		return Result{Aborted, fmt.Errorf("%s: %w", commitStep, errNothingAcked)}
+	}
+	err := cl.EndTransaction(ctx, kgo.TryCommit)
+	if err == nil {
+		p.reset()
+	}
+	return judge(commitStep, err)
+}
+
+func (p *Producer) abort(ctx context.Context, cl *kgo.Client) Result {
+	if err := cl.AbortBufferedRecords(ctx); err != nil {
+		return judge(abortStep, err)
+	}
+	if p.offsets && p.acks.n == 0 {
+		return judge(abortStep, kerr.InvalidTxnState) // the client would not send it
+	}
+	err := cl.EndTransaction(ctx, kgo.TryAbort)
+	if err == nil {
+		p.reset()
+	}
+	return judge(abortStep, err)
+}
+
+// reset makes ready for the next transaction.
+func (p *Producer) reset() {
+	p.open, p.offsets, p.broken = false, false, nil
+	p.slab.reset()
+	p.acks.reset()
+}

@@ -1,0 +1,164 @@
+package kafka
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/seed-73111be4/kappa/record"
+)
+
+// slabChunk is how many records are allocated together.
+const slabChunk = 512
+
+// slab lends the client its records and takes all of them back at once, so that
+// producing does not allocate per record.
+type slab struct {
+	chunks  []*[slabChunk]kgo.Record
+	used    int
+	headers []kgo.RecordHeader
+	plain   func(*kgo.Record, error)
+	tracked func(*kgo.Record, error)
+}
+
+func newSlab(a *acks) slab { return slab{plain: a.done, tracked: a.doneTracked} }
+
+// fill lends the next record and says which promise goes with it.
+func (s *slab) fill(o *Out) (*kgo.Record, func(*kgo.Record, error)) {
+	chunk, i := s.used/slabChunk, s.used%slabChunk
+	if chunk == len(s.chunks) {
+		s.chunks = append(s.chunks, new([slabChunk]kgo.Record))
+	}
+	s.used++
+	r := &s.chunks[chunk][i]
+	*r = kgo.Record{
+		Key:       o.Key,
+		Value:     o.Value,
+		Timestamp: time.UnixMilli(o.Timestamp),
+		Topic:     o.Topic,
+		Partition: o.Partition,
+	}
+	if len(o.Headers) > 0 {
+		r.Headers = s.lend(o.Headers)
+	}
+	if o.Track {
+		return r, s.tracked
+	}
+	return r, s.plain
+}
+
+func (s *slab) lend(hs []record.Header) []kgo.RecordHeader {
+	from := len(s.headers)
+	for _, h := range hs {
+		s.headers = append(s.headers, kgo.RecordHeader(h))
+	}
+	return s.headers[from:len(s.headers):len(s.headers)]
+}
+
+// slabKeep bounds the memory that an idle producer holds on to.
+const slabKeep = 64 * slabChunk
+
+// reset takes all records back. The client must not hold one any more.
+func (s *slab) reset() {
+	for i := 0; i*slabChunk < s.used; i++ {
+		clear(s.chunks[i][:min(slabChunk, s.used-i*slabChunk)])
+	}
+	if len(s.chunks) > slabKeep/slabChunk {
+		s.chunks = s.chunks[:slabKeep/slabChunk:slabKeep/slabChunk]
+	}
+	clear(s.headers)
+	s.headers = s.headers[:0]
+	s.used = 0
+}
+
+// acks gathers what became of a transaction's records. The client calls its
+// promises from one goroutine at a time; the owner reads the fields without a
+// lock only after a Flush, which waits for the promises.
+type acks struct {
+	failed atomic.Bool // a promise has reported an error
+	first  error
+	n      int
+	ends   []record.Position
+	last   int // index in ends of the last tracked record's partition
+}
+
+func (a *acks) done(r *kgo.Record, err error) {
+	if err != nil {
+		a.fail(r, err)
+		return
+	}
+	a.n++
+}
+
+func (a *acks) doneTracked(r *kgo.Record, err error) {
+	if err != nil {
+		a.fail(r, err)
+		return
+	}
+	a.n++
+	a.end(r).Offset = r.Offset + 1
+}
+
+// end finds the position of the record's partition; there are few partitions in
+// a transaction, and neighbours in order share one.
+func (a *acks) end(r *kgo.Record) *record.Position {
+	if a.last < len(a.ends) {
+		if e := &a.ends[a.last]; e.Partition == r.Partition && e.Topic == r.Topic {
+			return e
+		}
+	}
+	for i := range a.ends {
+		if e := &a.ends[i]; e.Partition == r.Partition && e.Topic == r.Topic {
+			a.last = i
+			return e
+		}
+	}
+	a.last = len(a.ends)
+	a.ends = append(a.ends, record.Position{Topic: r.Topic, Partition: r.Partition, LeaderEpoch: -1})
+	return &a.ends[a.last]
+}
+
+// fail keeps the first error. Where a batch was refused for its size, the largest
+// of its records is the one to name. Errors that only follow from the first one
+// do not count.
+func (a *acks) fail(r *kgo.Record, err error) {
+	size := recordSize(r)
+	var prior *ProduceError
+	larger := errors.As(a.first, &prior) && size > prior.Size && errors.Is(err, kerr.MessageTooLarge) &&
+		errors.Is(prior.Err, kerr.MessageTooLarge) && prior.Topic == r.Topic && prior.Partition == r.Partition
+	if a.first == nil || larger {
+		a.first = &ProduceError{Topic: r.Topic, Partition: r.Partition, Size: size, Err: err}
+	}
+	a.failed.Store(true)
+}
+
+func recordSize(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+func (a *acks) err() error {
+	if !a.failed.Load() {
+		return nil
+	}
+	return a.first
+}
+
+func (a *acks) positions(cluster string) []record.Position {
+	for i := range a.ends {
+		a.ends[i].Cluster = cluster
+	}
+	return a.ends
+}
+
+func (a *acks) reset() {
+	a.failed.Store(false)
+	a.first, a.n, a.last = nil, 0, 0
+	a.ends = a.ends[:0]
+}
