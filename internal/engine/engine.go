@@ -1,0 +1,350 @@
+// Package engine runs topologies on a Kafka cluster, exactly once.
+//
+// An [Engine] runs one or more groups in this process. Per group there is one
+// member of the consumer group, one fetcher, and some workers; a worker is one
+// goroutine with one transactional producer and several tasks. The worker's
+// protocol is a pure state machine (worker.step: event in, effects out); runners
+// bring it events and carry its effects out; the group is its surroundings.
+//
+// Engine's methods are safe for concurrent use.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/state"
+	"github.com/seed-73111be4/kappa/state/pebble"
+	"github.com/seed-73111be4/kappa/topology"
+)
+
+// Engine runs groups until it is stopped or fails.
+type Engine struct {
+	o        Options
+	instance string
+	ctx      context.Context // ends when nothing more may be done
+	cancel   context.CancelFunc
+	run      sync.WaitGroup // runners, pollers, restores, stores
+	closers  sync.WaitGroup // states being given up
+	db       state.DB
+	groups   []*group
+	lookups  map[string]Lookup
+
+	mu       sync.Mutex // guards err, stopping
+	err      error
+	stopping bool
+	stopped  chan struct{} // closed when everything has ended
+}
+
+// drainTime bounds a shutdown that nobody bounds otherwise.
+const drainTime = 2 * time.Second
+
+// Start validates and creates topics, initializes the producers, joins the groups
+// and returns; tasks are restored and processed in the background. What is wrong
+// with topics, permissions or the state directory is named before the first
+// record is read.
+func Start(ctx context.Context, plans []*topology.Plan, o Options) (*Engine, error) {
+	names := make([]string, len(plans))
+	for i, p := range plans {
+		names[i] = p.Group
+	}
+	o, err := o.withDefaults(names)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{o: o, stopped: make(chan struct{}), lookups: map[string]Lookup{}}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := e.start(ctx, plans); err != nil {
+		e.release()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) start(ctx context.Context, plans []*topology.Plan) error {
+	if err := e.prepare(ctx, plans); err != nil {
+		return err
+	}
+	if err := e.openStores(); err != nil {
+		return err
+	}
+	if err := e.openLookups(ctx, plans); err != nil {
+		return err
+	}
+	for _, g := range e.groups {
+		if err := g.startWorkers(ctx); err != nil {
+			return err
+		}
+	}
+	for _, g := range e.groups {
+		if err := g.join(ctx); err != nil {
+			return err
+		}
+	}
+	e.run.Go(e.watch)
+	return nil
+}
+
+func (e *Engine) openStores() (err error) {
+	if e.o.StateDir == "" {
+		e.db = state.NewMemory()
+		e.instance = instanceOr(e.o.Instance)
+		return nil
+	}
+	db, err := pebble.Open(filepath.Join(e.o.StateDir, "store"), pebble.Options{
+		App: e.o.App, CacheBytes: e.o.CacheBytes, Clock: e.o.Clock, Log: e.o.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("state directory %s: %w", e.o.StateDir, err)
+	}
+	e.db = db
+	e.instance, err = keptInstance(e.o.StateDir, e.o.Instance)
+	return err
+}
+
+// startWorkers initializes the producers of all workers, which ends what an
+// earlier life of this instance left open. Only then may the member join.
+func (g *group) startWorkers(ctx context.Context) error {
+	for id := range min(g.engine.o.Workers, int(g.tasks)) {
+		r, err := g.newRunner(id)
+		if err != nil {
+			return err
+		}
+		g.runners = append(g.runners, r)
+	}
+	for _, r := range g.runners {
+		g.engine.run.Go(func() { r.run(g.engine.ctx) })
+	}
+	for _, r := range g.runners {
+		select {
+		case <-r.ready:
+		case <-r.done:
+			return g.engine.failure(fmt.Errorf("group %s: worker %d ended before it began", g.plan.Group, r.id))
+		case <-ctx.Done():
+			return fmt.Errorf("group %s: initialize producers: %w", g.plan.Group, ctx.Err())
+		}
+	}
+	return nil
+}
+
+func (g *group) join(ctx context.Context) (err error) {
+	o := &g.engine.o
+	if g.fetcher, err = o.Cluster.NewFetcher(kafka.FetchConfig{}); err != nil {
+		return fmt.Errorf("group %s: %w", g.plan.Group, err)
+	}
+	g.engine.run.Go(func() { g.poll(g.engine.ctx) })
+	g.member, err = o.Cluster.Join(ctx, kafka.MemberConfig{
+		Group: g.plan.Group, Instance: g.engine.instance, Static: !o.Dynamic,
+		Topics: g.inputTopics(), Shape: shapeOf(g.plan),
+		SessionTimeout: o.SessionTimeout, RebalanceTimeout: o.RebalanceTimeout,
+	}, g)
+	if err != nil {
+		return fmt.Errorf("group %s: %w", g.plan.Group, err)
+	}
+	return nil
+}
+
+// Wait blocks until the engine has ended and returns why: nil after Stop, the
+// first failure otherwise.
+func (e *Engine) Wait() error {
+	<-e.stopped
+	return e.failure(nil)
+}
+
+// Stop commits what is open, gives all tasks up and ends; it is idempotent. When
+// ctx ends first, the rest is dropped as by a crash, which costs a restart the
+// replay of a tail, never a record.
+func (e *Engine) Stop(ctx context.Context) error { return e.shutdown(ctx, false) }
+
+// Leave is Stop for good: a static member gives its tasks to the others at once
+// instead of after the session timeout.
+func (e *Engine) Leave(ctx context.Context) error { return e.shutdown(ctx, true) }
+
+// Kill ends everything as a crash would: no commit, no abort, no flush, no word
+// to the group. It is for tests and demonstrations.
+func (e *Engine) Kill() {
+	if !e.begin() {
+		<-e.stopped
+		return
+	}
+	for _, g := range e.groups {
+		if g.member != nil {
+			g.member.Kill()
+		}
+	}
+	e.release()
+	close(e.stopped)
+}
+
+// fail notes the first failure and shuts down in the background.
+func (e *Engine) fail(err error) {
+	e.mu.Lock()
+	first := e.err == nil && !e.stopping
+	if first {
+		e.err = err
+	}
+	e.mu.Unlock()
+	if !first {
+		return
+	}
+	e.o.Log.Error("engine fails", "err", err)
+	go func() { // not in the run group, which it waits for; Wait waits for it
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		_ = e.shutdown(ctx, false)
+	}()
+}
+
+func (e *Engine) failure(or error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		return e.err
+	}
+	return or
+}
+
+func (e *Engine) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	first := !e.stopping
+	e.stopping = true
+	return first
+}
+
+func (e *Engine) shutdown(ctx context.Context, leave bool) error {
+	if !e.begin() {
+		select {
+		case <-e.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err := e.drain(ctx)
+	for _, g := range e.groups {
+		if g.member != nil {
+			g.member.Close(ctx, leave)
+		}
+	}
+	e.release()
+	close(e.stopped)
+	return err
+}
+
+// drain lets every worker commit and give its tasks up.
+func (e *Engine) drain(ctx context.Context) error {
+	for _, g := range e.groups {
+		for _, r := range g.runners {
+			r.post(evDrain{})
+		}
+	}
+	for _, g := range e.groups {
+		for _, r := range g.runners {
+			select {
+			case <-r.done:
+			case <-ctx.Done():
+				return fmt.Errorf("stop: worker %d of group %s did not reach a transaction boundary in time; what was open is done again after a restart", r.id, g.plan.Group)
+			}
+		}
+	}
+	return waitFor(ctx, &e.closers)
+}
+
+func waitFor(ctx context.Context, w *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() { w.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// release ends all goroutines and closes all clients and stores. A callback that
+// does not return keeps its worker, and the stores stay open for it.
+func (e *Engine) release() {
+	e.cancel()
+	for _, g := range e.groups {
+		if g.fetcher != nil {
+			g.fetcher.Close()
+		}
+		for _, r := range g.runners {
+			r.producer.Close()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := errors.Join(waitFor(ctx, &e.run), waitFor(ctx, &e.closers)); err != nil {
+		e.o.Log.Error("a callback does not return; its worker is left behind")
+		return
+	}
+	var all []io.Closer
+	for _, l := range e.lookups {
+		all = append(all, l)
+	}
+	for _, c := range all {
+		if err := c.Close(); err != nil {
+			e.o.Log.Warn("close lookup table", "err", err)
+		}
+	}
+	if e.db != nil {
+		if err := e.db.Close(); err != nil {
+			e.o.Log.Warn("close state", "err", err)
+		}
+	}
+}
+
+// Instance returns the name under which this process is a member.
+func (e *Engine) Instance() string { return e.instance }
+
+// Visit runs a visitor's callback over every key of the group table that this
+// process holds, within transactions, and returns how many keys they committed.
+// It ends early with ErrVisitAborted where a task moves away meanwhile.
+func (e *Engine) Visit(ctx context.Context, group, name string, meta any) (int64, error) {
+	g, v, err := e.visitor(group, name)
+	if err != nil {
+		return 0, err
+	}
+	type answer struct {
+		keys int64
+		err  error
+	}
+	answers := make(chan answer, len(g.runners))
+	for _, r := range g.runners {
+		r.post(evVisit{v, meta, func(keys int64, err error) { answers <- answer{keys, err} }})
+	}
+	var total int64
+	for range g.runners {
+		select {
+		case a := <-answers:
+			total += a.keys
+			err = errors.Join(err, a.err)
+		case <-ctx.Done():
+			return total, ctx.Err()
+		}
+	}
+	return total, err
+}
+
+func (e *Engine) visitor(of, name string) (*group, *topology.VisitorPlan, error) {
+	for _, g := range e.groups {
+		if g.plan.Group != of {
+			continue
+		}
+		for i := range g.plan.Visitors {
+			if g.plan.Visitors[i].Name == name {
+				return g, &g.plan.Visitors[i], nil
+			}
+		}
+		return nil, nil, fmt.Errorf("group %s has no visitor %q: add a Visitor edge", of, name)
+	}
+	return nil, nil, fmt.Errorf("no group %q runs here", of)
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/seed-73111be4/kappa/internal/engine/task"
+	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/state"
+)
+
+// Options configure an engine. Only Cluster is needed; each field's comment ends
+// with its default.
+type Options struct {
+	Cluster *kafka.Cluster
+	App     string // whose state directory it is; default: the first group's name
+
+	// StateDir holds the local copies of the state and the instance id. Empty:
+	// state lives in memory only and is restored from Kafka at every start.
+	StateDir string
+	// Instance names this process among the group's members and makes a restart
+	// under the same name take its tasks back at once. Default: a random id kept
+	// in StateDir.
+	Instance string
+	// Dynamic leaves static membership: a stopped process gives its tasks away
+	// at once, and a restarted one triggers a rebalance. Default false.
+	Dynamic bool
+
+	CommitInterval time.Duration // of a worker's transactions; 100 ms
+	BatchBytes     int64         // input bytes after which a transaction commits early; 32 MiB
+	OverlayBytes   int64         // state written in a transaction after which it commits early; 32 MiB
+	QueueBytes     int64         // fetched input a worker may have waiting before its partitions pause; 16 MiB
+	Workers        int           // per group, at most its tasks; the number of cores
+	MemoryBytes    int64         // cells of state held in memory, all tasks of the process together; 256 MiB
+	CacheBytes     int64         // block cache of the store on disk; 64 MiB
+	FlushInterval  time.Duration // write-behind: age after which committed state goes to disk; 10 to 30 s, staggered
+
+	TransactionTimeout time.Duration // 10 s
+	SessionTimeout     time.Duration // 10 s
+	RebalanceTimeout   time.Duration // 60 s
+	Watchdog           time.Duration // a callback that runs longer ends the process; 60 s, negative: never
+	Compression        string        // of what is produced: none, snappy, lz4, zstd; none
+	Replication        int16         // of topics that the engine creates; the broker's default
+
+	// PauseFailed keeps the process running when a task fails; the others go on.
+	// Default: the engine stops with the task's error.
+	PauseFailed bool
+
+	// OpenLookup opens a whole copy of a table for the groups' Lookup edges. It is
+	// called once per table and closed with the engine.
+	OpenLookup func(ctx context.Context, table string, decode func([]byte) (any, error)) (Lookup, error)
+
+	Clock state.Clock  // time.Now
+	Log   *slog.Logger // slog.Default()
+}
+
+// Lookup is a table that a process keeps whole.
+type Lookup interface {
+	task.Lookup
+	// WaitCaughtUp returns once the copy has reached the table's high watermarks
+	// as of the call.
+	WaitCaughtUp(ctx context.Context) error
+	// Close releases the copy.
+	Close() error
+}
+
+func (o Options) withDefaults(groups []string) (Options, error) {
+	if o.Cluster == nil {
+		return o, fmt.Errorf("engine: no cluster given")
+	}
+	if o.App == "" && len(groups) > 0 {
+		o.App = groups[0]
+	}
+	set(&o.CommitInterval, 100*time.Millisecond)
+	set(&o.BatchBytes, 32<<20)
+	set(&o.OverlayBytes, 32<<20)
+	set(&o.QueueBytes, 16<<20)
+	set(&o.Workers, runtime.GOMAXPROCS(0))
+	set(&o.MemoryBytes, 256<<20)
+	set(&o.CacheBytes, 64<<20)
+	set(&o.TransactionTimeout, 10*time.Second)
+	set(&o.SessionTimeout, 10*time.Second)
+	set(&o.RebalanceTimeout, time.Minute)
+	set(&o.Watchdog, time.Minute)
+	if o.Compression == "" {
+		o.Compression = "none"
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o, o.validate()
+}
+
+func (o Options) validate() error {
+	for name, v := range map[string]int64{
+		"commit interval": int64(o.CommitInterval), "batch bytes": o.BatchBytes, "overlay bytes": o.OverlayBytes,
+		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval),
+	} {
+		if v < 0 {
+			return fmt.Errorf("engine: %s is negative", name)
+		}
+	}
+	if o.CommitInterval > o.TransactionTimeout/2 {
+		return fmt.Errorf("engine: the commit interval %v is more than half of the transaction timeout %v: transactions would time out; raise the one or lower the other",
+			o.CommitInterval, o.TransactionTimeout)
+	}
+	return nil
+}
+
+func set[T comparable](p *T, def T) {
+	var zero T
+	if *p == zero {
+		*p = def
+	}
+}

@@ -1,0 +1,213 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/internal/kafka/balance"
+	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/state/changelog"
+	"github.com/seed-73111be4/kappa/topology"
+)
+
+// prepare creates the groups' own topics and holds every topic against what the
+// plans need of it.
+func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
+	for _, p := range plans {
+		g := &group{
+			engine: e, plan: p, log: e.o.Log.With("group", p.Group),
+			partitions: map[string]int32{}, maxRecord: map[string]int{}, retention: map[string]string{}, lookups: map[string]Lookup{},
+			owner: map[int32]*runner{}, high: map[record.Partition]int64{},
+			opens: map[int32]*openTask{}, states: map[*changelog.State]*openTask{},
+			restores: make(chan struct{}, 2*max(1, e.o.Workers)),
+		}
+		if err := g.prepare(ctx); err != nil {
+			return fmt.Errorf("group %s: %w", p.Group, err)
+		}
+		e.groups = append(e.groups, g)
+	}
+	return nil
+}
+
+func (g *group) prepare(ctx context.Context) error {
+	report, err := g.engine.o.Cluster.Validate(ctx, kafka.GroupTopics{Group: g.plan.Group, Uses: g.uses(), Now: g.engine.o.Clock()})
+	if err != nil {
+		return err
+	}
+	for _, w := range report.Warnings {
+		g.log.Warn(w.What, "topic", w.Topic, "hint", w.Mend)
+	}
+	if err := report.Err(); err != nil {
+		return err
+	}
+	g.tasks = report.Partitions
+	if err := g.create(ctx); err != nil {
+		return err
+	}
+	return g.learn(ctx)
+}
+
+// create makes the group's own topics, with as many partitions as its inputs.
+func (g *group) create(ctx context.Context) error {
+	specs := []kafka.TopicSpec{kafka.TableSpec(g.plan.StateTopic, g.tasks)}
+	if g.plan.Table != nil {
+		specs = append(specs, kafka.TableSpec(g.plan.Table.Topic, g.tasks))
+	}
+	if g.plan.Loop != nil {
+		specs = append(specs, kafka.InternalSpec(g.plan.Loop.Topic, g.tasks))
+	}
+	for i := range specs {
+		specs[i].Replication = g.engine.o.Replication
+	}
+	created, err := g.engine.o.Cluster.CreateTopics(ctx, specs...)
+	for _, name := range created {
+		g.log.Info("created topic", "topic", name, "partitions", g.tasks)
+	}
+	return err
+}
+
+// uses lists every topic of the plan and what the group does with it.
+func (g *group) uses() []kafka.TopicUse {
+	var out []kafka.TopicUse
+	use := func(topic string, role kafka.Role) {
+		if topic != "" {
+			out = append(out, kafka.TopicUse{Topic: topic, Role: role})
+		}
+	}
+	for _, in := range g.plan.Inputs {
+		use(in.Topic, roleOf(in.Kind))
+	}
+	for _, t := range g.plan.Lookups {
+		use(t.Topic, kafka.LookupRole)
+	}
+	for _, t := range g.plan.Outputs {
+		use(t.Topic, kafka.OutputRole)
+	}
+	if g.plan.Table != nil {
+		use(g.plan.Table.Topic, kafka.TableRole)
+	}
+	use(g.plan.StateTopic, kafka.StateRole)
+	use(g.plan.DeadLetter, kafka.DeadLetterRole)
+	return out
+}
+
+func roleOf(k topology.InputKind) kafka.Role {
+	switch k {
+	case topology.JoinInput:
+		return kafka.JoinRole
+	case topology.LoopInput:
+		return kafka.LoopRole
+	}
+	return kafka.InputRole
+}
+
+func (g *group) inputTopics() []string {
+	var out []string
+	for _, in := range g.plan.Inputs {
+		out = append(out, in.Topic)
+	}
+	return out
+}
+
+// learn notes partition counts and limits of all topics of the plan.
+func (g *group) learn(ctx context.Context) error {
+	names := map[string]bool{g.plan.StateTopic: true}
+	logs := []string{g.plan.StateTopic}
+	for _, in := range g.plan.Inputs {
+		names[in.Topic] = true
+		if in.Kind == topology.JoinInput {
+			logs = append(logs, in.Topic)
+		}
+	}
+	for _, out := range g.plan.Outputs {
+		names[out.Topic] = true
+	}
+	if g.plan.Table != nil {
+		names[g.plan.Table.Topic] = true
+		logs = append(logs, g.plan.Table.Topic)
+	}
+	if g.plan.DeadLetter != "" {
+		names[g.plan.DeadLetter] = true
+	}
+	topics, err := g.engine.o.Cluster.Topics(ctx, slices.Sorted(maps.Keys(names))...)
+	if err != nil {
+		return err
+	}
+	for name, t := range topics {
+		g.partitions[name] = t.Partitions
+		if n, err := strconv.Atoi(t.Config["max.message.bytes"]); err == nil {
+			g.maxRecord[name] = n
+		}
+	}
+	for _, name := range logs {
+		if v, ok := topics[name].Config["delete.retention.ms"]; ok {
+			g.retention[name] = v
+		}
+	}
+	return nil
+}
+
+func shapeOf(p *topology.Plan) balance.Shape {
+	s := balance.Shape{Fingerprint: p.Fingerprint, Hasher: p.Hasher.Name}
+	for _, in := range p.Inputs {
+		s.Inputs = append(s.Inputs, in.Topic)
+		switch in.Kind {
+		case topology.JoinInput:
+			s.Joins = append(s.Joins, in.Topic)
+		case topology.LoopInput:
+			s.Loop = in.Topic
+		}
+	}
+	if p.Table != nil {
+		s.Table = p.Table.Topic
+	}
+	for _, st := range p.Stores {
+		s.Stores = append(s.Stores, st.Name)
+	}
+	return s
+}
+
+// openLookups opens a whole copy of every table that a plan looks up, once per
+// process, and waits until it has caught up: a callback must not miss what was
+// there before it.
+func (e *Engine) openLookups(ctx context.Context, plans []*topology.Plan) error {
+	for i, p := range plans {
+		for _, t := range p.Lookups {
+			l, err := e.lookup(ctx, p.Group, t)
+			if err != nil {
+				return fmt.Errorf("group %s: look up table %s: %w", p.Group, t.Topic, err)
+			}
+			e.groups[i].lookups[t.Topic] = l
+		}
+	}
+	return nil
+}
+
+func (e *Engine) lookup(ctx context.Context, group string, t topology.TablePlan) (Lookup, error) {
+	name := t.Topic + "\x00" + fmt.Sprintf("%T", t.Codec)
+	if l := e.lookups[name]; l != nil {
+		return l, nil
+	}
+	if e.o.OpenLookup == nil {
+		return nil, fmt.Errorf("the engine was given no way to open lookup tables (Options.OpenLookup)")
+	}
+	l, err := e.o.OpenLookup(ctx, t.Topic, t.Codec.Decode)
+	if err != nil {
+		return nil, err
+	}
+	e.lookups[name] = l
+	return l, l.WaitCaughtUp(ctx)
+}
+
+// taskMemory is a task's share of the memory for state.
+func (e *Engine) taskMemory() int64 {
+	var tasks int64
+	for _, g := range e.groups {
+		tasks += int64(g.tasks)
+	}
+	return max(1<<20, e.o.MemoryBytes/max(1, tasks))
+}

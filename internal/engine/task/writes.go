@@ -1,0 +1,104 @@
+package task
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/seed-73111be4/kappa/record"
+)
+
+// writeSet holds the writes of one callback, in order, until it has returned. Its
+// memory is reused from record to record.
+type writeSet struct {
+	buf  []byte
+	list []write
+}
+
+type write struct {
+	key, value, end int // key buf[key:value], value buf[value:end]
+	deleted         bool
+}
+
+func (w *writeSet) reset() { w.buf, w.list = w.buf[:0], w.list[:0] }
+
+func (w *writeSet) add(key, value []byte, deleted bool) {
+	at := len(w.buf)
+	w.buf = append(append(w.buf, key...), value...)
+	w.list = append(w.list, write{at, at + len(key), len(w.buf), deleted})
+}
+
+func (w *writeSet) at(i int) (key, value []byte, deleted bool) {
+	e := w.list[i]
+	return w.buf[e.key:e.value:e.value], w.buf[e.value:e.end:e.end], e.deleted
+}
+
+// find returns the last write to key.
+func (w *writeSet) find(key []byte) (value []byte, deleted, ok bool) {
+	for i := len(w.list) - 1; i >= 0; i-- {
+		if k, v, d := w.at(i); bytes.Equal(k, key) {
+			return v, d, true
+		}
+	}
+	return nil, false, false
+}
+
+// within returns the last write per key of from <= key < to, ascending.
+func (w *writeSet) within(from, to []byte) []int {
+	var out []int
+	for i := range w.list {
+		k, _, _ := w.at(i)
+		if bytes.Compare(k, from) < 0 || (to != nil && bytes.Compare(k, to) >= 0) {
+			continue
+		}
+		out = slices.DeleteFunc(out, func(j int) bool { o, _, _ := w.at(j); return bytes.Equal(o, k) })
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(a, b int) int {
+		ka, _, _ := w.at(a)
+		kb, _, _ := w.at(b)
+		return bytes.Compare(ka, kb)
+	})
+	return out
+}
+
+// arena hands out memory that stays until release: what is emitted must not move
+// before the transaction has ended.
+type arena struct {
+	chunk []byte
+	full  [][]byte
+}
+
+const arenaChunk = 64 << 10
+
+func (a *arena) grow(n int) {
+	if cap(a.chunk)-len(a.chunk) < n {
+		if cap(a.chunk) > 0 {
+			a.full = append(a.full, a.chunk)
+		}
+		a.chunk = make([]byte, 0, max(arenaChunk, n))
+	}
+}
+
+func (a *arena) bytes(b []byte) []byte {
+	a.grow(len(b))
+	at := len(a.chunk)
+	a.chunk = append(a.chunk, b...)
+	return a.chunk[at:len(a.chunk):len(a.chunk)]
+}
+
+func (a *arena) string(s string) []byte {
+	a.grow(len(s))
+	at := len(a.chunk)
+	a.chunk = append(a.chunk, s...)
+	return a.chunk[at:len(a.chunk):len(a.chunk)]
+}
+
+// release takes all memory back; the last chunk is used again.
+func (a *arena) release() { a.chunk, a.full = a.chunk[:0], nil }
+
+// sortHeaders gives headers that come out of a map one order, so that the same
+// input makes the same bytes.
+func sortHeaders(h []record.Header) {
+	slices.SortFunc(h, func(a, b record.Header) int { return strings.Compare(a.Key, b.Key) })
+}

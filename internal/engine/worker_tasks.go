@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/seed-73111be4/kappa/internal/engine/task"
+	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/record"
+)
+
+// takeControl takes the oldest membership event. It returns false where that has
+// to wait for an outcome or for a deferred commit.
+func (w *worker) takeControl() bool {
+	switch e := w.control[0].(type) {
+	case evAssigned:
+		w.assigned(e)
+	case evInputError:
+		w.control = w.control[1:]
+		w.inputError(e)
+		return true
+	case evVisit:
+		w.startVisit(e)
+	case evLost:
+		if w.txn.open && w.inTxn(e.tasks) {
+			w.abort(AbortLost)
+			return true
+		}
+		w.giveUp(e.tasks)
+	case evRevoked:
+		if !w.boundary() {
+			return false
+		}
+		if w.txn.open {
+			return true
+		}
+		w.giveUp(e.tasks)
+		w.do(doCall{e.done})
+	case evDrain:
+		if !w.boundary() {
+			return false
+		}
+		if w.txn.open {
+			return true
+		}
+		w.drain()
+	}
+	if w.await == awaitNothing {
+		w.control = w.control[1:]
+	}
+	return true
+}
+
+// boundary sees to it that no transaction is open, soon. It returns false where
+// the worker can only wait.
+func (w *worker) boundary() bool {
+	if !w.txn.open {
+		return true
+	}
+	if !w.staleAt.IsZero() {
+		w.abort(AbortStale)
+		return true
+	}
+	return w.tryCommit()
+}
+
+func (w *worker) inTxn(tasks []int32) bool {
+	return slices.ContainsFunc(w.txn.tasks, func(h *held) bool { return slices.Contains(tasks, h.partition) })
+}
+
+// assigned takes a new fence and new tasks. Tasks that were held before the
+// rebalance and are not lost have been held all along, so an open transaction of
+// theirs may end under the new fence.
+func (w *worker) assigned(e evAssigned) {
+	w.fence, w.staleAt = e.fence, time.Time{}
+	for _, t := range e.tasks {
+		h := w.task(t.Task)
+		if h == nil {
+			h = &held{partition: t.Task, phase: Restoring}
+			w.add(h)
+		}
+		fresh := h.topics == nil
+		h.topics = union(h.topics, t.Topics)
+		switch {
+		case fresh:
+			w.restore(h)
+		case h.core != nil:
+			w.do(doSeek{w.seeksOf(h, t.Topics)})
+		}
+	}
+}
+
+func (w *worker) seeksOf(h *held, topics []string) []kafka.Seek {
+	return slices.DeleteFunc(w.seeks(h), func(s kafka.Seek) bool { return !slices.Contains(topics, s.Partition.Topic) })
+}
+
+func (w *worker) restore(h *held) {
+	h.phase, h.epoch = Restoring, w.cfg.nextEpoch()
+	w.do(doRestore{h.partition, h.epoch, slices.Clone(h.topics)})
+}
+
+// restored takes a task's state and begins to read its inputs.
+func (w *worker) restored(e evRestored) {
+	h := w.task(e.partition)
+	if h == nil || h.epoch != e.epoch || h.phase != Restoring {
+		if e.core != nil {
+			w.do(doClose{e.partition, e.core.State(), false})
+		}
+		return
+	}
+	if e.err != nil {
+		h.phase, h.err = Failed, e.err
+		w.do(doTaskFailed{e.partition, e.err})
+		return
+	}
+	h.core, h.phase, h.err = e.core, Running, nil
+	w.do(doSeek{w.seeks(h)})
+}
+
+// giveUp drops tasks that the worker no longer owns, or is asked to hand over. No
+// transaction that holds anything of them is open.
+func (w *worker) giveUp(tasks []int32) {
+	for _, p := range tasks {
+		if h := w.task(p); h != nil {
+			w.letGo(h, true)
+			w.remove(p)
+		}
+	}
+}
+
+// letGo stops reading a task's inputs and gives its state up; what is committed
+// may still go to disk.
+func (w *worker) letGo(h *held, flush bool) {
+	h.epoch = w.cfg.nextEpoch()
+	w.do(doStop{w.inputs(h.partition)})
+	if h.core != nil {
+		w.do(doClose{h.partition, h.core.State(), flush})
+		h.core = nil
+	}
+	h.storing = false
+}
+
+// drain gives everything up and stops.
+func (w *worker) drain() {
+	w.giveUp(slices.Clone(w.order))
+	for _, b := range w.queue {
+		b.release()
+	}
+	w.queue = nil
+	for len(w.visits) > 0 {
+		w.endVisit(ErrVisitAborted)
+	}
+	w.stopped = true
+	w.do(doStopped{})
+}
+
+// store begins to write a task's committed state to disk where that is due.
+func (w *worker) store(h *held) {
+	if h.storing || h.core == nil || !h.core.State().FlushDue(w.now) {
+		return
+	}
+	flush, err := h.core.State().BeginFlush()
+	if err != nil {
+		w.failTask(h, err)
+		return
+	}
+	if flush != nil {
+		h.storing = true
+		w.do(doStore{h.partition, h.core.State(), flush})
+	}
+}
+
+// storeIdle looks after tasks that have nothing to commit.
+func (w *worker) storeIdle() {
+	if w.txn.open {
+		return
+	}
+	for _, p := range w.order {
+		w.store(w.task(p))
+	}
+}
+
+// stored notes that a task's state is on disk. A disk that takes no more fails
+// the task: memory would grow without bound.
+func (w *worker) stored(e evStored) {
+	e.state.EndFlush(e.flush, e.err)
+	h := w.task(e.partition)
+	if h == nil || h.core == nil || h.core.State() != e.state {
+		return
+	}
+	h.storing = false
+	if e.err != nil && w.await == awaitNothing {
+		w.failTask(h, e.err)
+	}
+}
+
+// purge deletes what the group's own loop holds behind the committed position.
+func (w *worker) purge(h *held) {
+	part, next, ok := w.loops(h)
+	if ok && next-h.purged >= purgeRecords {
+		h.purged = next
+		w.do(doPurge{map[record.Partition]int64{part: next}})
+	}
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func assigned(topics []string, topic string) bool { return slices.Contains(topics, topic) }
+
+var _ task.Lookup = (Lookup)(nil)
