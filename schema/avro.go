@@ -74,7 +74,7 @@ func (c *avroCodec[T]) probe() error {
 	if err == nil {
 		return nil
 	}
-	for _, misfit := range []string{"is unsupported for", "missing required field"} {
+	for _, misfit := range []string{"is unsupported for", "is missing required field"} {
 		if strings.Contains(err.Error(), misfit) {
 			return fmt.Errorf("%w; %s does not fit the schema, compare its avro tags and field types", err, typeName[T]())
 		}
@@ -124,8 +124,11 @@ func (c *avroCodec[T]) Decode(data []byte) (T, error) {
 	r.Error = nil
 	r.ReadVal(c.schema, &v)
 	err := r.Error
-	if err == nil || errors.Is(err, io.EOF) {
+	switch {
+	case err == nil:
 		err = rest(r, data)
+	case errors.Is(err, io.EOF): // the library's own Unmarshal would let it pass
+		err = fmt.Errorf("the datum is cut short: %w", io.ErrUnexpectedEOF)
 	}
 	r.Reset(nil)
 	if err != nil {
