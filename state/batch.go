@@ -1,6 +1,9 @@
 package state
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Batch collects writes that a Store applies atomically. The zero value is ready
 // for use. Later operations on a key win. A Batch has one owner goroutine; keys
@@ -65,3 +68,6 @@ func cut(p []byte) (head, rest []byte) {
 	n, w := binary.Uvarint(p)
 	return p[w : w+int(n) : w+int(n)], p[w+int(n):]
 }
+
+// grow makes room for n more bytes.
+func (b *Batch) grow(n int) { b.buf = slices.Grow(b.buf, n) }

@@ -1,10 +1,9 @@
 package state
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"sort"
+	"hash/maphash"
 )
 
 // DefaultMemoryBytes is the memory bound of a Table that is given none.
@@ -12,191 +11,326 @@ const DefaultMemoryBytes = 64 << 20
 
 // TableOptions bounds a Table.
 type TableOptions struct {
-	MemoryBytes int64 // default 64 MiB
+	// MemoryBytes bounds the memory of cells and index together; default 64 MiB.
+	// Only what the Store holds, too, can be evicted: while more than that is not
+	// flushed, the table grows beyond the bound, and Full says so. Not counted
+	// are the old values of the open transaction, the lists of what is dirty and
+	// unflushed (4 bytes a key each), the copy that a running flush writes from,
+	// and, while the index doubles, its old half.
+	MemoryBytes int64
 }
 
-// Table is the write-back state of one task.
+// Table is the write-back state of one task: the open transaction's writes over
+// the committed memory over a Store. It caches what it reads, the absence of keys
+// included. Keys and values are copied in. One goroutine owns it; it may change
+// hands.
+//
+// Overlay and committed memory are one hash table. The first write to a key in a
+// transaction lists the key and keeps its old value, so a commit only forgets
+// the list, and an abort puts the old values back (docs/adr has the reasons).
 type Table struct {
-	base      Store
-	cells     map[string]*mapCell
-	undo      map[string]*mapCell
-	order     []string
-	flush     *Flush
-	flushKeys map[string]mapCell
+	base  Store
+	limit int64
+	seed  maphash.Seed
+	cells cells
+	slots slots
+
+	txn   uint32   // of the open transaction; cells with this number are dirty
+	dirty []uint32 // indexes into unflushed, in order of first write
+	undo  undoLog
+	mark  int // length of unflushed when the transaction began
+
+	dirtyBytes int64
+	gained     int64 // what the open transaction has added to unflushedBytes
+
+	gen            uint32 // cells with this number are unflushed, with gen-1 and a running flush: flushing
+	unflushed      []ref
+	unflushedBytes int64
+	flush          *Flush
+	flushing       int // cells that are pinned by the running flush alone
+	runs           sortedRuns
+
+	// complete says that the store has no key that memory lacks: it was empty at
+	// the start and nothing has been evicted since.
+	complete bool
+
+	buf       []byte // of a read that finds no room
+	last      ref    // the cell that Get returned last, not to be evicted yet
+	purgeHand uint32 // slab that was purged last
+	recount   bool   // an abort has to count unflushedBytes anew
+	touched   byte   // keeps the compiler from leaving the touching out
+	missing   [][]byte
+	hashes    [preloadBlock]uint64
+	stats     TableStats
 }
 
-type mapCell struct {
-	value              []byte
-	deleted, unflushed bool
+const preloadBlock = 64
+
+// TableStats are the figures of a Table; counters since it was made.
+type TableStats struct {
+	Cells     int64 // keys in memory, those known to be absent included
+	Bytes     int64 // memory of cells and index
+	Limit     int64
+	Hits      int64 // reads answered from memory
+	Misses    int64 // reads that had to ask the store
+	Evictions int64
+
+	UnflushedKeys, UnflushedBytes int64
 }
 
+// NewTable returns an empty table over base, which nothing else may write to.
+// Keys that only the meta function of BeginFlush writes are not seen through it.
 func NewTable(base Store, o TableOptions) *Table {
-	return &Table{base: base, cells: map[string]*mapCell{}, undo: map[string]*mapCell{}}
+	if o.MemoryBytes <= 0 {
+		o.MemoryBytes = DefaultMemoryBytes
+	}
+	return &Table{
+		base: base, limit: o.MemoryBytes, seed: maphash.MakeSeed(),
+		cells: newCells(o.MemoryBytes), slots: newSlots(minSlots),
+		txn: 1, gen: 2, complete: isEmpty(base),
+	}
 }
 
-func (t *Table) Get(key []byte) (value []byte, found bool, err error) {
-	if c := t.cells[string(key)]; c != nil {
-		return c.value, !c.deleted, nil
-	}
-	v, ok, err := t.base.Get(key, nil)
+func isEmpty(s Store) bool {
+	it, err := s.Scan(Range{})
 	if err != nil {
-		return nil, false, err
+		return false
 	}
-	t.cells[string(key)] = &mapCell{value: v, deleted: !ok}
-	return v, ok, nil
+	some := it.Next()
+	return it.Close() == nil && !some
 }
 
-func (t *Table) Set(key, value []byte) error { return t.put(key, append([]byte{}, value...), false) }
-func (t *Table) Delete(key []byte) error     { return t.put(key, nil, true) }
-
-func (t *Table) put(key, value []byte, deleted bool) error {
-	k := string(key)
-	if _, ok := t.undo[k]; !ok {
-		t.undo[k] = t.cells[k]
-		t.order = append(t.order, k)
+// Get returns the value as the open transaction sees it. The slice must not be
+// changed and is valid until the next call of a method that reads or writes keys.
+func (t *Table) Get(key []byte) (value []byte, found bool, err error) {
+	h := t.hash(key)
+	if i, c := t.find(h, key); c != nil {
+		t.stats.Hits++
+		if t.slots.s[i]&slotUsed == 0 {
+			t.slots.s[i] |= slotUsed
+		}
+		t.last = t.slots.s[i].ref()
+		if c.deleted() {
+			return nil, false, nil
+		}
+		return c.value(), true, nil
 	}
-	t.cells[k] = &mapCell{value, deleted, true}
+	return t.read(h, key)
+}
+
+// read gets a key that memory lacks from the store.
+func (t *Table) read(h uint64, key []byte) ([]byte, bool, error) {
+	if t.complete {
+		t.stats.Hits++
+		return nil, false, nil
+	}
+	t.stats.Misses++
+	v, found, err := t.base.Get(key, t.buf)
+	if err != nil {
+		return nil, false, fmt.Errorf("get: %w", err)
+	}
+	if v != nil {
+		t.buf = v[:0]
+	}
+	c, err := t.cache(h, key, v, !found)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case !found:
+		return nil, false, nil
+	case c == nil:
+		return v, true, nil
+	}
+	return c.value(), true, nil
+}
+
+// cache keeps what the store holds for a key, where there is room for it.
+func (t *Table) cache(h uint64, key, value []byte, absent bool) (cell, error) {
+	if !t.room(headerLen+len(key)+len(value), false) {
+		return nil, nil
+	}
+	r, c, err := t.add(h, key, value, absent)
+	t.last = r
+	return c, err
+}
+
+// Set writes a value; a nil value is stored as an empty one.
+func (t *Table) Set(key, value []byte) error { return t.write(key, value, false) }
+
+// Delete removes a key; one that does not exist is fine, and still a change.
+func (t *Table) Delete(key []byte) error { return t.write(key, nil, true) }
+
+func (t *Table) write(key, value []byte, deleted bool) error {
+	h := t.hash(key)
+	i, c := t.find(h, key)
+	if c == nil {
+		return t.writeNew(h, key, value, deleted)
+	}
+	r := t.slots.s[i].ref()
+	before := c.size()
+	if c.txn() != t.txn {
+		t.undo.push(c)
+		t.dirtyBytes += before
+		t.gained += t.markUnflushed(r, c)
+		t.dirty = append(t.dirty, c.idx())
+		c.setTxn(t.txn)
+	}
+	c, err := t.rewrite(h, r, c, value, deleted)
+	if err != nil {
+		return err
+	}
+	d := c.size() - before
+	t.dirtyBytes += d
+	t.unflushedBytes += d
+	t.gained += d
 	return nil
 }
 
-func (t *Table) Preload(keys [][]byte) error { return nil }
-
-func (t *Table) Dirty() (keys int, size int64) {
-	for _, k := range t.order {
-		size += int64(len(k) + len(t.cells[k].value))
+func (t *Table) writeNew(h uint64, key, value []byte, deleted bool) error {
+	t.room(headerLen+len(key)+len(value), true)
+	r, c, err := t.add(h, key, value, deleted)
+	if err != nil {
+		return err
 	}
-	return len(t.order), size
+	t.undo.pushNew()
+	t.gained += t.markUnflushed(r, c)
+	t.dirty = append(t.dirty, c.idx())
+	t.dirtyBytes += c.size()
+	c.setTxn(t.txn)
+	return nil
 }
 
+// Load takes over a write that is committed already: of a restore, or of a
+// followed topic. It is an error where the open transaction has written the key.
+func (t *Table) Load(key, value []byte, deleted bool) error {
+	h := t.hash(key)
+	i, c := t.find(h, key)
+	if c == nil {
+		return t.loadNew(h, key, value, deleted)
+	}
+	if c.txn() == t.txn {
+		return fmt.Errorf("load key %q: the open transaction has written it", key)
+	}
+	r := t.slots.s[i].ref()
+	t.markUnflushed(r, c)
+	before := c.size()
+	c, err := t.rewrite(h, r, c, value, deleted)
+	if err == nil {
+		t.unflushedBytes += c.size() - before
+	}
+	return err
+}
+
+func (t *Table) loadNew(h uint64, key, value []byte, deleted bool) error {
+	if deleted && t.complete {
+		return nil
+	}
+	t.room(headerLen+len(key)+len(value), true)
+	r, c, err := t.add(h, key, value, deleted)
+	if err == nil {
+		t.markUnflushed(r, c)
+	}
+	return err
+}
+
+// markUnflushed lists a cell for the next flush and returns its bytes, or zero
+// where it is listed already.
+func (t *Table) markUnflushed(r ref, c cell) int64 {
+	gen := c.gen()
+	if gen == t.gen {
+		return 0
+	}
+	if t.flush != nil && gen == t.gen-1 {
+		t.flushing--
+	}
+	c.setGen(t.gen)
+	c.setIdx(uint32(len(t.unflushed)))
+	t.unflushed = append(t.unflushed, r)
+	n := c.size()
+	t.unflushedBytes += n
+	return n
+}
+
+// rewrite puts a value into a cell that is listed as unflushed. One that it does
+// not fit in moves. Cells never shrink, so what fitted once always fits.
+func (t *Table) rewrite(h uint64, r ref, c cell, value []byte, deleted bool) (cell, error) {
+	size := headerLen + c.keyLen() + len(value)
+	if size <= t.cells.capacity(r, c) {
+		c.put(value, deleted)
+		return c, nil
+	}
+	if len(value) > maxValueLen {
+		return nil, errValueTooLong
+	}
+	t.room(size, true)
+	to, m, err := t.cells.alloc(size)
+	if err != nil {
+		return nil, err
+	}
+	class := m[offClass]
+	copy(m, c[:headerLen+c.keyLen()])
+	m[offClass] = class
+	m.put(value, deleted)
+	i := t.slots.place(tagOf(h), r)
+	t.slots.s[i] = makeSlot(tagOf(h), to)
+	t.unflushed[c.idx()] = to
+	t.cells.release(r)
+	return m, nil
+}
+
+// Dirty returns the keys that the open transaction has written, and their bytes
+// in memory.
+func (t *Table) Dirty() (keys int, bytes int64) { return len(t.dirty), t.dirtyBytes }
+
+// EachDirty calls fn with the last value of each key that the open transaction
+// has written, in the order of first write. The slices stay valid and unchanged
+// until the next write, Commit or Abort.
 func (t *Table) EachDirty(fn func(key, value []byte, deleted bool) error) error {
-	for _, k := range t.order {
-		if err := fn([]byte(k), t.cells[k].value, t.cells[k].deleted); err != nil {
+	for _, idx := range t.dirty {
+		c := t.cells.at(t.unflushed[idx])
+		var value []byte
+		if !c.deleted() {
+			value = c.value()
+		}
+		if err := fn(c.key(), value, c.deleted()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Table) Commit() { t.order, t.undo = nil, map[string]*mapCell{} }
-
-func (t *Table) Abort() {
-	for k, c := range t.undo {
-		if c == nil {
-			delete(t.cells, k)
-		} else {
-			t.cells[k] = c
-		}
-	}
-	t.Commit()
+// Commit lets the open writes join the committed memory. It copies nothing.
+func (t *Table) Commit() {
+	t.txn++
+	t.dirty = t.dirty[:0]
+	t.undo.reset()
+	t.dirtyBytes, t.gained, t.mark = 0, 0, len(t.unflushed)
 }
 
-func (t *Table) Load(key, value []byte, deleted bool) error {
-	if _, ok := t.undo[string(key)]; ok {
-		return fmt.Errorf("load key %q: it has an open write", key)
+// Unflushed returns the keys that the Store does not have yet as they are in
+// memory, and their bytes in memory; those of a running flush are not counted.
+func (t *Table) Unflushed() (keys int, bytes int64) { return len(t.unflushed), t.unflushedBytes }
+
+// Full reports whether memory is at its bound with nothing worth evicting: a
+// flush should begin now, or end.
+func (t *Table) Full() bool {
+	return t.used()+int64(t.cells.small) > t.limit && !t.evictable()
+}
+
+// Stats returns the table's figures.
+func (t *Table) Stats() TableStats {
+	s := t.stats
+	s.Cells, s.Bytes, s.Limit = int64(t.cells.live), t.used(), t.limit
+	s.UnflushedKeys, s.UnflushedBytes = int64(len(t.unflushed)), t.unflushedBytes
+	return s
+}
+
+// Close gives the memory back. It does not close the Store, and what is not
+// flushed is gone. The table must not be used afterwards.
+func (t *Table) Close() error {
+	if t.flush != nil {
+		return errors.New("close table: a flush is running")
 	}
-	t.cells[string(key)] = &mapCell{append([]byte{}, value...), deleted, true}
+	*t = Table{base: t.base, limit: t.limit, seed: t.seed, cells: newCells(t.limit), slots: newSlots(minSlots), txn: 1, gen: 2}
 	return nil
 }
-
-func (t *Table) Unflushed() (keys int, size int64) {
-	for k, c := range t.cells {
-		if c.unflushed {
-			keys++
-			size += int64(len(k) + len(c.value))
-		}
-	}
-	return keys, size
-}
-
-type Flush struct {
-	base  Store
-	cells map[*mapCell]string
-	batch Batch
-}
-
-func (t *Table) BeginFlush(meta func(*Batch)) (*Flush, error) {
-	if len(t.order) > 0 {
-		return nil, errors.New("flush: a transaction is open")
-	}
-	if t.flush != nil {
-		return nil, nil
-	}
-	f := &Flush{base: t.base, cells: map[*mapCell]string{}}
-	for k, c := range t.cells {
-		if c.unflushed {
-			f.cells[c] = k
-			if c.deleted {
-				f.batch.Delete([]byte(k))
-			} else {
-				f.batch.Set([]byte(k), c.value)
-			}
-		}
-	}
-	if meta != nil {
-		meta(&f.batch)
-	}
-	if f.batch.Len() == 0 {
-		return nil, nil
-	}
-	t.flush = f
-	return f, nil
-}
-
-func (f *Flush) Run() error { return f.base.Apply(&f.batch) }
-
-func (t *Table) EndFlush(f *Flush, err error) {
-	t.flush = nil
-	if err != nil {
-		return
-	}
-	for c := range f.cells {
-		c.unflushed = false
-	}
-}
-
-func (t *Table) Scan(r Range) (Iterator, error) {
-	it, err := t.base.Scan(r)
-	if err != nil {
-		return nil, err
-	}
-	m := map[string][]byte{}
-	for it.Next() {
-		m[string(it.Key())] = bytes.Clone(it.Value())
-	}
-	for k, c := range t.cells {
-		if k < string(r.From) || r.To != nil && k >= string(r.To) {
-			continue
-		}
-		if delete(m, k); !c.deleted {
-			m[k] = c.value
-		}
-	}
-	s := &sliceIterator{values: m}
-	for k := range m {
-		s.keys = append(s.keys, k)
-	}
-	sort.Strings(s.keys)
-	return s, it.Close()
-}
-
-type sliceIterator struct {
-	keys   []string
-	n      int
-	values map[string][]byte
-}
-
-func (s *sliceIterator) Next() bool    { s.n++; return s.n <= len(s.keys) }
-func (s *sliceIterator) Key() []byte   { return []byte(s.keys[s.n-1]) }
-func (s *sliceIterator) Value() []byte { return s.values[s.keys[s.n-1]] }
-func (s *sliceIterator) Close() error  { return nil }
-
-// TableStats are the figures of a Table.
-type TableStats struct {
-	Cells, Bytes, Hits, Misses, Evictions int64
-}
-
-func (t *Table) Stats() TableStats { return TableStats{Cells: int64(len(t.cells))} }
-func (t *Table) Close() error      { return nil }
-
-// Full reports whether memory is at its bound with nothing left to evict.
-func (t *Table) Full() bool { return false }
