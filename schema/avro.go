@@ -11,14 +11,18 @@ import (
 	"github.com/hamba/avro/v2"
 )
 
-// maxAvroAlloc bounds one string, one byte field and one array block of a datum,
-// in bytes and in elements, so that broken data cannot exhaust the memory.
-const maxAvroAlloc = 16 << 20
+// Bounds of a datum, so that broken data cannot exhaust the memory: the library
+// allocates what a length says before it looks whether there is so much data.
+const (
+	maxAvroBytes    = 16 << 20 // of one string or byte field
+	maxAvroElements = 1 << 20  // of one array
+)
 
 // Avro writes values of T as Avro data (no header) of the schema avsc. T is a
 // struct whose fields carry `avro:"name"` tags, or a Go type for another schema.
 // The error says where the schema is malformed, or where T does not fit it.
-// Decoding rejects data after the datum.
+// Decoding rejects data after the datum, strings over 16 MiB and arrays of more
+// than a million elements.
 func Avro[T any](avsc string) (Codec[T], error) {
 	c, err := newAvro[T](avsc, "["+typeName[T]()+"]")
 	if err != nil {
@@ -54,7 +58,7 @@ func newAvro[T any](avsc, suffix string) (*avroCodec[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema: parse Avro schema: %w", err)
 	}
-	api := avro.Config{MaxByteSliceSize: maxAvroAlloc, MaxSliceAllocSize: maxAvroAlloc}.Freeze()
+	api := avro.Config{MaxByteSliceSize: maxAvroBytes, MaxSliceAllocSize: maxAvroElements}.Freeze()
 	c := &avroCodec[T]{name: "avro" + suffix, schema: s}
 	c.byPtr = s.Type() == avro.Record && reflect.TypeFor[T]().Kind() == reflect.Struct
 	c.writers.New = func() any {
@@ -116,26 +120,35 @@ func (c *avroCodec[T]) write(p *avroWriter[T], v T) {
 	p.value = zero
 }
 
-func (c *avroCodec[T]) Decode(data []byte) (T, error) {
-	var v T
-	r := c.readers.Get().(*avro.Reader)
-	defer c.readers.Put(r)
-	r.Reset(data)
-	r.Error = nil
-	r.ReadVal(c.schema, &v)
-	err := r.Error
-	switch {
-	case err == nil:
-		err = rest(r, data)
-	case errors.Is(err, io.EOF): // the library's own Unmarshal would let it pass
-		err = fmt.Errorf("the datum is cut short: %w", io.ErrUnexpectedEOF)
-	}
-	r.Reset(nil)
-	if err != nil {
+func (c *avroCodec[T]) Decode(data []byte) (v T, err error) {
+	if err = c.read(data, &v); err != nil {
 		var zero T
 		return zero, decodeError(c, data, err)
 	}
 	return v, nil
+}
+
+// read decodes into v. Broken lengths make the library panic in places, which is
+// an error of the data.
+func (c *avroCodec[T]) read(data []byte, v *T) (err error) {
+	r := c.readers.Get().(*avro.Reader)
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the datum is broken: %v", p)
+		}
+		r.Reset(nil)
+		c.readers.Put(r)
+	}()
+	r.Reset(data)
+	r.Error = nil
+	r.ReadVal(c.schema, v)
+	switch {
+	case r.Error == nil:
+		return rest(r, data)
+	case errors.Is(r.Error, io.EOF): // the library's own Unmarshal would let it pass
+		return fmt.Errorf("the datum is cut short: %w", io.ErrUnexpectedEOF)
+	}
+	return r.Error
 }
 
 // rest is an error where the datum has been read and the data goes on.

@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"reflect"
@@ -154,6 +155,28 @@ func TestNoPrefixOfAnAvroDatumDecodes(t *testing.T) {
 	for n := range data {
 		if v, err := c.Decode(data[:n]); err == nil {
 			t.Errorf("%d of %d bytes decoded as %+v", n, len(data), v)
+		}
+	}
+}
+
+func TestBrokenAvroLengthsAreErrors(t *testing.T) {
+	c, g := avroOf[click](t, clickAvro), genericAvro(t, clickAvro)
+	long := func(n int64) []byte {
+		return binary.AppendVarint(nil, n)
+	}
+	for _, n := range []int64{-1, math.MinInt64 + 1, math.MaxInt64, 1 << 40, 1 << 21, 1000} {
+		for _, data := range [][]byte{
+			long(n),                          // of the string
+			append([]byte{0, 0}, long(n)...), // of the array
+			append(append([]byte{0, 0}, long(n)...), 0, 0, 0),
+			append([]byte{0, 0, 0}, long(n)...), // which branch of the union
+		} {
+			if v, err := c.Decode(data); err == nil {
+				t.Errorf("length %d: %x decoded as %+v", n, data, v)
+			}
+			if v, err := g.Decode(data); err == nil {
+				t.Errorf("length %d: %x decoded as %+v", n, data, v)
+			}
 		}
 	}
 }
