@@ -8,45 +8,24 @@
 #   <cache>/kappa/kafka-4.3.1/classes.jsa       archive of loaded classes: halves the start;
 #                                               all works without it
 #
-# <cache> is $XDG_CACHE_HOME or ~/.cache. Java 17 and Maven are installed by apt-get where
-# they are missing and we are root on Debian. Safe to run several times and at once.
+# <cache> is $XDG_CACHE_HOME or ~/.cache. Java (17 or later) and Maven are installed by
+# apt-get where they are missing and we are root on Debian. Safe to run several times and
+# at once.
 set -euo pipefail
 export LC_ALL=C
 version=4.3.1
 here=$(cd "$(dirname "$0")" && pwd)
 home=${XDG_CACHE_HOME:-$HOME/.cache}/kappa/kafka-$version
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+. "$here/packages.sh"
 
 say() { echo "kafka.sh: $*" >&2; }
 
 ready() { [ -d "$home/libs" ] && [ -f "$home/log4j2.properties" ] && [ -f "$home/format-1/bootstrap.checkpoint" ] && [ -f "$home/format-2/bootstrap.checkpoint" ]; }
 
-# java_major prints the major version of the Java that would run, 0 without one.
-java_major() {
-  "$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p;q' | grep . || echo 0
-}
-
-# install_packages makes `java` and, where jars are missing, `mvn` available.
-install_packages() {
-  local want=()
-  [ "$(java_major)" -ge 17 ] || want+=(openjdk-17-jre-headless)
-  [ -d "$home/libs" ] || command -v mvn >/dev/null || want+=(maven)
-  [ ${#want[@]} -eq 0 ] && return
-  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-    say "installing ${want[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get install -y -qq --no-install-recommends "${want[@]}" >&2 </dev/null ||
-      { apt-get update -qq >&2 </dev/null && apt-get install -y -qq --no-install-recommends "${want[@]}" >&2 </dev/null; }
-  fi
-  if [ "$(java_major)" -lt 17 ] || { [ ! -d "$home/libs" ] && ! command -v mvn >/dev/null; }; then
-    say "real Kafka for the tests needs Java >= 17 and Maven: install them (Debian: apt-get install openjdk-17-jre-headless maven), or run make test-short"
-    exit 1
-  fi
-}
-
 fetch_jars() {
   [ -d "$home/libs" ] && return
-  say "fetching Kafka $version through Maven (126 MB, once) into $home"
+  say "fetching Kafka $version through Maven (50 MB, once) into $home"
   rm -rf "$stage/libs"
   mvn -q -B -f "$here/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$stage/libs" >&2 </dev/null
   mv "$stage/libs" "$home/libs"
@@ -111,7 +90,7 @@ archive_classes() {
   if [ -f "$stage/classes.jsa" ]; then mv "$stage/classes.jsa" "$home/classes.jsa"; else say "no archive of classes (brokers start slower)"; fi
 }
 
-install_packages
+need "a real Kafka for the tests" java $([ -d "$home/libs" ] || echo mvn)
 mkdir -p "$home"
 if command -v flock >/dev/null; then exec 9>"$home/.lock" && flock 9; fi
 stage=$(mktemp -d "$home/.stage.XXXXXX")

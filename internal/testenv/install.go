@@ -13,7 +13,7 @@ import (
 // version is the Kafka that scripts/kafka.sh installs.
 const version = "4.3.1"
 
-const howToInstall = "run scripts/kafka.sh (it needs Java >= 17 and Maven; Debian: apt-get install openjdk-17-jre-headless maven), or test with -short"
+const howToInstall = "run scripts/kafka.sh (it needs Java >= 17 and Maven; Debian: apt-get install default-jre-headless maven), or test with -short"
 
 // installation is where Kafka and Java are.
 type installation struct {

@@ -1,0 +1,91 @@
+# `make` lists the verbs. Two of them do all their set-up themselves: demo and test.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO       ?= go
+FUZZTIME ?= 10s
+COUNT    ?= 10
+BENCH    ?= .
+tool     := $(GO) tool -modfile=scripts/tools/go.mod
+
+.PHONY: help
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: ## the main job: a month of flights, workers killed in the middle, on an embedded broker
+	$(GO) run ./examples/flights demo
+
+.PHONY: build
+build: ## build the tool and the examples into bin/
+	$(GO) build -o bin/ ./cmd/... ./examples/...
+
+.PHONY: setup
+setup: ## install what test needs beside Go: a C compiler, Java, Kafka's jars
+	@scripts/setup.sh
+
+.PHONY: test
+test: setup check ## all tests and checks, on kfake and real Kafka: what CI runs
+	CGO_ENABLED=1 $(GO) test -short -race ./...
+	$(GO) test -count=1 -timeout 20m ./...
+
+.PHONY: test-short
+test-short: ## the tests that need nothing but Go
+	$(GO) test -short ./...
+
+.PHONY: test-race
+test-race: setup ## all tests, real Kafka too, under the race detector
+	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 40m ./...
+
+.PHONY: check
+check: fmt vet staticcheck tidy-check lint ## every check but the tests
+
+.PHONY: fmt
+fmt: # fails, naming the files, where gofmt would change something
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w): $$unformatted"; exit 1; }
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck:
+	$(tool) staticcheck ./...
+
+.PHONY: tidy-check
+tidy-check: # a failure here means: make tidy
+	$(GO) mod tidy -diff
+
+.PHONY: lint
+lint: ## the rules of the house: floors, owners of imports, comments, phrases
+	$(GO) test -count=1 ./internal/lint
+
+.PHONY: tidy
+tidy: ## format the code and tidy go.mod
+	gofmt -w .
+	$(GO) mod tidy
+	cd scripts/tools && $(GO) mod tidy
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities (asks a database on the network)
+	$(tool) govulncheck ./...
+
+.PHONY: bench
+bench: ## run the benchmarks into docs/bench/ (COUNT=10, BENCH=regexp)
+	@scripts/bench.sh '$(BENCH)' '$(COUNT)'
+
+.PHONY: fuzz
+fuzz: ## fuzz each decoder for FUZZTIME (10s)
+	@scripts/fuzz.sh '$(FUZZTIME)'
+
+.PHONY: golden
+golden: ## rewrite the golden files; explain each changed line in the commit
+	@packages=$$(grep -rlE '"rewrite"|cockroachdb/datadriven' --include='*_test.go' . | xargs -rn1 dirname | sort -u); \
+	[ -z "$$packages" ] || $(GO) test -short $$packages -rewrite
+
+.PHONY: clean
+clean: ## remove what was built and the caches of tests
+	rm -rf bin
+	$(GO) clean -testcache
