@@ -70,7 +70,7 @@ func TestOwnersFindStrangers(t *testing.T) {
 		"kfake is not kgo's": {pkg("internal/kafka", "github.com/twmb/franz-go/pkg/kfake"), "belongs to internal/dev"},
 		"avro":               {pkg("topology", "github.com/hamba/avro/v2"), "belongs to schema"},
 		"prometheus":         {pkg("internal/engine", "github.com/prometheus/client_golang/prometheus"), "belongs to internal/metrics"},
-		"cobra":              {pkg("cmd/kappa", "github.com/spf13/cobra"), "belongs to ."},
+		"cobra":              {pkg("views", "github.com/spf13/cobra"), "belongs to ."},
 		"goka":               {pkg("state", "github.com/lovoo/goka"), "belongs to processors"},
 		"http":               {pkg("views", "net/http"), "belongs to internal/web"},
 		"old log":            {pkg("views", "log"), "belongs to nobody"},

@@ -50,8 +50,8 @@ var owners = map[string][]string{
 	"github.com/lovoo/goka":               {"processors", "topology", "topology/topologytest", "internal/engine/task", "examples/"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/prometheus/client_model":  {},
-	"github.com/spf13/cobra":              {"."},
-	"github.com/spf13/pflag":              {"."},
+	"github.com/spf13/cobra":              {".", "cmd/", "examples/"},
+	"github.com/spf13/pflag":              {".", "cmd/", "examples/"},
 	// Parts of the standard library that are as telling as a module.
 	"net/http": {"internal/web", "internal/metrics", "."},
 	"testing":  {"internal/testenv", "state/statetest", "topology/topologytest"},
@@ -73,7 +73,7 @@ var goroutines = []string{
 
 // clockless lists where no clock is read: time comes in with the call.
 var clockless = []string{
-	"record", "schema", "state", "state/pebble", "state/changelog", "processors", "topology", "internal/engine/task",
+	"record", "schema", "state", "state/changelog", "processors", "topology", "internal/engine/task",
 }
 
 // panickers lists where panic may be called; docs/adr/0004-panics.md says when.
