@@ -148,4 +148,3 @@ func (f *Fetcher) undecodable(err error) error {
 func (f *Fetcher) recreated(ctx context.Context, p record.Partition, st *fetching) bool {
 	return f.verify(ctx, []command{{seekCommand, Seek{Partition: p, TopicID: st.id}}})[p] != nil
 }
-

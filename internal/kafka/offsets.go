@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -171,67 +170,6 @@ func (c *Cluster) OffsetsAfter(ctx context.Context, topic string, ms int64) (map
 	return out, nil
 }
 
-// Committed returns the group's committed offsets. It waits for transactions
-// under way, so an offset it returns is the last word on what was committed.
-func (c *Cluster) Committed(ctx context.Context, group string) (map[record.Partition]int64, error) {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		rs, err := c.adm.FetchOffsets(kadm.RequireStable(ctx), group)
-		if errors.Is(err, kerr.GroupIDNotFound) {
-			return map[record.Partition]int64{}, nil
-		}
-		if err != nil {
-			return nil, groupError("read committed offsets of", group, err)
-		}
-		out, err := committed(rs)
-		if err == nil {
-			return out, nil
-		}
-		if !errors.Is(err, kerr.UnstableOffsetCommit) || !pause(ctx, wait) {
-			return nil, groupError("read committed offsets of", group, err)
-		}
-	}
-}
-
-func committed(rs kadm.OffsetResponses) (map[record.Partition]int64, error) {
-	out := make(map[record.Partition]int64)
-	for topic, ps := range rs {
-		for p, o := range ps {
-			if o.Err != nil {
-				return nil, o.Err
-			}
-			if o.At >= 0 {
-				out[record.Partition{Topic: topic, Partition: p}] = o.At
-			}
-		}
-	}
-	return out, nil
-}
-
-func groupError(doing, group string, err error) error {
-	if errors.Is(err, kerr.GroupAuthorizationFailed) {
-		return fmt.Errorf("%s group %s: %w (grant Read on the group)", doing, group, err)
-	}
-	return fmt.Errorf("%s group %s: %w", doing, group, err)
-}
-
-// CommitOffsets sets the committed offsets of a group that has no members.
-func (c *Cluster) CommitOffsets(ctx context.Context, group string, offsets map[record.Partition]int64) error {
-	var os kadm.Offsets
-	for p, at := range offsets {
-		os.AddOffset(p.Topic, p.Partition, at, -1)
-	}
-	if len(os) == 0 {
-		return nil
-	}
-	if err := c.adm.CommitAllOffsets(ctx, group, os); err != nil {
-		if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) {
-			err = fmt.Errorf("%w (the group has members: stop them first)", err)
-		}
-		return groupError("commit offsets of", group, err)
-	}
-	return nil
-}
-
 // DeleteRecords deletes what lies before the given offsets. Offsets beyond a high
 // watermark are an error of the broker.
 func (c *Cluster) DeleteRecords(ctx context.Context, before map[record.Partition]int64) error {
@@ -253,20 +191,4 @@ func (c *Cluster) DeleteRecords(ctx context.Context, before map[record.Partition
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Leave removes a static member from its group, so that its partitions are given
-// to others at once. A member that is not there is no error.
-func (c *Cluster) Leave(ctx context.Context, group, instance string) error {
-	rs, err := c.adm.LeaveGroup(ctx, kadm.LeaveGroup(group).Reason("kappa leave").InstanceIDs(instance))
-	if err == nil {
-		err = rs.Error()
-	}
-	if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.GroupIDNotFound) {
-		return nil
-	}
-	if err != nil {
-		return groupError("leave", group+" as "+instance, err)
-	}
-	return nil
 }

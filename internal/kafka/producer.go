@@ -58,9 +58,11 @@ type Producer struct {
 	opts   []kgo.Opt
 
 	cl     atomic.Pointer[kgo.Client]
-	ctx    context.Context // of all records; ends with the client
+	life   context.Context // ends with the client
 	cancel context.CancelFunc
 
+	txn    context.Context // of the open transaction's records; ends with its timeout
+	endTxn context.CancelFunc
 	open    bool // a transaction is
 	offsets bool // the broker may hold offsets of the open transaction
 	broken  error
@@ -97,9 +99,6 @@ func (c *Cluster) NewProducer(pc ProducerConfig) (*Producer, error) {
 		kgo.ProducerLinger(pc.Linger),
 		kgo.MaxBufferedRecords(1 << 20),
 		kgo.MaxBufferedBytes(max(pc.MaxBufferedBytes, int(pc.MaxBatchBytes))),
-		// A record that cannot be written before its transaction is timed out is
-		// lost anyway.
-		kgo.RecordDeliveryTimeout(max(pc.Timeout, time.Second)),
 	}
 	if c.txnVersion < 2 {
 		p.opts = append(p.opts, kgo.MaxVersions(olderTransactions()))
@@ -137,13 +136,11 @@ func compression(name string) (kgo.CompressionCodec, error) {
 // must follow.
 func (p *Producer) Rebuild() error {
 	p.Close()
-	ctx, cancel := context.WithCancel(context.Background())
 	cl, err := p.c.client(p.opts...)
 	if err != nil {
-		cancel()
 		return err
 	}
-	p.ctx, p.cancel = ctx, cancel
+	p.life, p.cancel = context.WithCancel(context.Background())
 	p.acks = &acks{}
 	p.slab = newSlab(p.acks)
 	p.open, p.offsets, p.broken = false, false, nil
@@ -179,7 +176,9 @@ func (p *Producer) Produce(o *Out) {
 		return
 	}
 	r, promise := p.slab.fill(o)
-	p.cl.Load().Produce(p.ctx, r, promise)
+	if cl := p.cl.Load(); cl != nil {
+		cl.Produce(p.txn, r, promise)
+	}
 }
 
 func (p *Producer) begin() bool {
@@ -194,13 +193,16 @@ func (p *Producer) begin() bool {
 	if p.broken = cl.BeginTransaction(); p.broken != nil {
 		return false
 	}
+	// What cannot be written before the brokers end the transaction is lost. (The
+	// client's own limit counts from a record's timestamp, which is event time.)
+	p.txn, p.endTxn = context.WithTimeout(p.life, p.config.Timeout)
 	p.open = true
 	return true
 }
 
 // Flush waits until every record is acknowledged or one has failed. The positions
-// are the ends, as of this transaction, of the partitions with tracked records;
-// they are valid until the next Produce.
+// are the ends, as of this transaction, of the partitions with tracked records,
+// sorted; they are valid until the next Produce.
 func (p *Producer) Flush(ctx context.Context) ([]record.Position, Result) {
 	if p.broken != nil {
 		return nil, judge(beginStep, p.broken)
@@ -276,6 +278,7 @@ func (p *Producer) abort(ctx context.Context, cl *kgo.Client) Result {
 
 // reset makes ready for the next transaction.
 func (p *Producer) reset() {
+	p.endTxn()
 	p.open, p.offsets, p.broken = false, false, nil
 	p.slab.reset()
 	p.acks.reset()

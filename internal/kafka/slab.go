@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -67,7 +69,7 @@ func (s *slab) reset() {
 		clear(s.chunks[i][:min(slabChunk, s.used-i*slabChunk)])
 	}
 	if len(s.chunks) > slabKeep/slabChunk {
-		s.chunks = s.chunks[:slabKeep/slabChunk:slabKeep/slabChunk]
+		s.chunks = s.chunks[: slabKeep/slabChunk : slabKeep/slabChunk]
 	}
 	clear(s.headers)
 	s.headers = s.headers[:0]
@@ -154,6 +156,9 @@ func (a *acks) positions(cluster string) []record.Position {
 	for i := range a.ends {
 		a.ends[i].Cluster = cluster
 	}
+	slices.SortFunc(a.ends, func(x, y record.Position) int {
+		return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
+	})
 	return a.ends
 }
 
