@@ -32,6 +32,7 @@ var floors = map[string]float64{
 // testRooms are there for tests: other packages import them in tests only, and tests
 // of lower floors may.
 var testRooms = map[string]bool{
+	"internal/integration":  true,
 	"internal/lint":         true,
 	"internal/testenv":      true,
 	"state/statetest":       true,
