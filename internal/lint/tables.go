@@ -27,6 +27,7 @@ var floors = map[string]float64{
 	".":                      7,
 	"cmd/":                   8,
 	"examples/":              8,
+	"internal/integration":   9,
 }
 
 // testRooms are there for tests: other packages import them in tests only, and tests
