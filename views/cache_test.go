@@ -1,0 +1,55 @@
+package views
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestAFillThatRacesWithAWriteIsRefused(t *testing.T) {
+	key := [][]byte{[]byte("k")}
+	for name, steps := range map[string]func(c *cache) fill{
+		"read before the write began": func(c *cache) fill { _, _, f := c.get("k"); c.end(c.begin(key)); return f },
+		"read during the write":       func(c *cache) fill { b := c.begin(key); _, _, f := c.get("k"); c.end(b); return f },
+		"write under way":             func(c *cache) fill { _, _, f := c.get("k"); c.begin(key); return f },
+	} {
+		c := newCache(1 << 20)
+		c.put(steps(c), "k", []byte("old"), true)
+		if _, ok, _ := c.get("k"); ok {
+			t.Errorf("%s: the old value is cached", name)
+		}
+	}
+	c := newCache(1 << 20)
+	c.end(c.begin(key))
+	_, _, f := c.get("k")
+	c.put(f, "k", []byte("new"), true)
+	if e, ok, _ := c.get("k"); !ok || string(e.value) != "new" {
+		t.Errorf("a fill after the write: %q, %v", e.value, ok)
+	}
+}
+
+func TestTheCacheKeepsItsBound(t *testing.T) {
+	const limit = 1 << 20
+	c := newCache(limit)
+	for i := range 50_000 {
+		key := fmt.Sprint(i)
+		_, _, f := c.get(key)
+		c.put(f, key, make([]byte, i%200), true)
+	}
+	var total int64
+	entries := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		var sum int64
+		for k, e := range s.entries {
+			sum += e.size(len(k))
+		}
+		if sum != s.bytes {
+			t.Errorf("shard %d counts %d bytes, holds %d", i, s.bytes, sum)
+		}
+		total += sum
+		entries += len(s.entries)
+	}
+	if total > limit || entries < 3000 {
+		t.Errorf("%d entries of %d bytes, the limit is %d", entries, total, limit)
+	}
+}
