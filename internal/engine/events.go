@@ -136,6 +136,8 @@ type (
 		partition int32
 		err       error
 	}
+	// doNote tells the log why a transaction does not commit.
+	doNote struct{ kafka.Result }
 	// doFatal says that the worker cannot go on.
 	doFatal struct{ err error }
 	// doStopped says that the worker has drained.

@@ -159,6 +159,8 @@ func (r *runner) inform(e effect) {
 		e.fn()
 	case doTaskFailed:
 		r.host.taskFailed(e.partition, e.err)
+	case doNote:
+		r.log.Warn("transaction does not commit", "worker", r.id, "outcome", e.Outcome.String(), "err", e.Err)
 	case doFatal:
 		r.host.fail(e.err)
 	case doStopped:

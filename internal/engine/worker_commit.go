@@ -143,6 +143,7 @@ func (w *worker) initDone(r kafka.Result) {
 	case kafka.Fatal:
 		w.fatal(fmt.Errorf("initialize producer: %w", r.Err))
 	default:
+		w.do(doNote{r})
 		w.rebuilds++
 		w.do(doInit{wait: backoff(w.rebuilds)})
 	}
@@ -178,6 +179,7 @@ func (w *worker) offsetsDone(r kafka.Result) {
 // commitFailed leaves a commit before its end: by an abort where the producer can
 // go on, by a rebuild where it cannot.
 func (w *worker) commitFailed(r kafka.Result) {
+	w.do(doNote{r})
 	switch r.Outcome {
 	case kafka.Stale:
 		w.staleAt = w.now
@@ -202,6 +204,9 @@ func (w *worker) abort(cause AbortCause) {
 }
 
 func (w *worker) ended(r kafka.Result) {
+	if r.Outcome != kafka.OK {
+		w.do(doNote{r})
+	}
 	switch {
 	case w.await == awaitCommit && r.Outcome == kafka.OK:
 		w.committed()

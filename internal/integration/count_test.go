@@ -1,0 +1,95 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/seed-73111be4/kappa/internal/engine"
+	"github.com/seed-73111be4/kappa/internal/testenv"
+)
+
+func TestCountsAreExact(t *testing.T) {
+	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
+		r := newRig(t, c)
+		in, group := r.topic("in", 4), r.name("count")
+		r.emit(numbers(in, 5000, 97)...)
+		e := r.start(r.fast(t.TempDir()), counting(group, in))
+		r.processed(5000, group, e)
+		r.stop(e)
+		r.equal("table", r.table(group+"-table"), countsOf(5000, 97))
+	})
+}
+
+// A crash drops memory, the open transaction and what was not yet on disk.
+func TestCrashesLoseAndDoubleNothing(t *testing.T) {
+	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
+		r := newRig(t, c)
+		in, group, dir := r.topic("in", 4), r.name("count"), t.TempDir()
+		const n, keys, crashes = 20_000, 301, 5
+		written := 0
+		for i := range crashes + 1 {
+			part := numbers(in, n, keys)[written : (i+1)*n/(crashes+1)]
+			written += len(part)
+			e := r.start(r.fast(dir), counting(group, in))
+			r.emit(part...)
+			if i == crashes {
+				r.processed(n, group, e)
+				r.stop(e)
+				continue
+			}
+			r.until("a commit", func() bool { return stats(e, group).Commits > 0 })
+			e.Kill()
+		}
+		r.equal("table", r.table(group+"-table"), countsOf(n, keys))
+	})
+}
+
+func TestRestartWithoutTheStoreRestoresFromTheChangelog(t *testing.T) {
+	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
+		r := newRig(t, c)
+		in, group := r.topic("in", 3), r.name("count")
+		r.emit(numbers(in, 3000, 50)...)
+		e := r.start(r.fast(t.TempDir()), counting(group, in))
+		r.processed(3000, group, e)
+		r.stop(e)
+		o := r.fast(t.TempDir())
+		o.Instance = e.Instance()
+		e = r.start(o, counting(group, in))
+		r.emit(numbers(in, 3000, 50)...)
+		r.processed(6000, group, e)
+		r.stop(e)
+		r.equal("table", r.table(group+"-table"), countsOf(6000, 50))
+	})
+}
+
+func TestThreeInstancesShareAndHandOver(t *testing.T) {
+	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
+		r := newRig(t, c)
+		in, group := r.topic("in", 6), r.name("count")
+		const n, keys = 12_000, 200
+		recs := numbers(in, n, keys)
+		var es []*engine.Engine
+		for i := range 3 {
+			o := r.fast(t.TempDir())
+			o.Dynamic = true
+			es = append(es, r.start(o, counting(group, in)))
+			r.emit(recs[i*n/4 : (i+1)*n/4]...)
+		}
+		r.until("tasks on all instances", func() bool {
+			for _, e := range es {
+				if len(stats(e, group).Tasks) != 2 {
+					return false
+				}
+			}
+			return true
+		})
+		if err := es[0].Leave(r.ctx); err != nil {
+			t.Fatal(err)
+		}
+		r.emit(recs[3*n/4:]...)
+		r.processed(n, group, es[1:]...)
+		for _, e := range es[1:] {
+			r.stop(e)
+		}
+		r.equal("table", r.table(group+"-table"), countsOf(n, keys))
+	})
+}
