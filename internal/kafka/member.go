@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -106,6 +105,7 @@ type Member struct {
 	cancel      context.CancelFunc
 	work        sync.WaitGroup
 	shut        sync.Once
+	departed    chan struct{} // closed once a failed member has left
 
 	calls sync.Mutex // held while the listener is called, taken before mu
 
@@ -130,7 +130,7 @@ func (c *Cluster) Join(ctx context.Context, mc MemberConfig, l Listener) (*Membe
 	if err := c.checkInputs(ctx, mc.Topics); err != nil {
 		return nil, fmt.Errorf("join group %q: %w", mc.Group, err)
 	}
-	m := &Member{config: mc, listener: l, log: c.log.With("group", mc.Group, "instance", mc.Instance), held: make(taskSet)}
+	m := &Member{config: mc, listener: l, log: c.log.With("group", mc.Group, "instance", mc.Instance), held: make(taskSet), departed: make(chan struct{})}
 	m.fence.Generation = -1
 	var nonce [8]byte
 	if _, err := rand.Read(nonce[:]); err != nil {
@@ -243,170 +243,6 @@ func (h manageHook) OnGroupManageError(err error) {
 	m.log.Warn("group session ended, joining again", "err", err)
 }
 
-// owned is what the member claims when it joins.
-func (m *Member) owned() (map[string][]int32, int32) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.held.partitions(), m.fence.Generation
-}
-
-// receive takes an assignment as it arrives, before the callbacks that follow it.
-func (m *Member) receive(a balance.Assignment) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.received = a
-	if a.Incarnation == m.incarnation {
-		m.stale = 0
-		return nil
-	}
-	if m.stale++; m.stale > maxStale {
-		return errStaleAssignment
-	}
-	return nil
-}
-
-// maxStale bounds how often the leader is asked again. Once is enough for a
-// leader of any version that has this protocol.
-const maxStale = 8
-
-// target returns what the listener is to hold by the newest assignment. One that
-// was made for an earlier process of this instance is good as long as that
-// process ran the same topology; else nothing is taken until the leader has seen
-// this one's. confirmed says that the assignment was made for this process.
-func (m *Member) target() (tasks taskSet, confirmed bool, refused string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a := m.received
-	confirmed = a.Incarnation == m.incarnation
-	if confirmed && a.Refused != "" {
-		return taskSet{}, true, a.Refused
-	}
-	if !confirmed && a.Fingerprint != m.config.Shape.Fingerprint {
-		return taskSet{}, false, ""
-	}
-	return tasksOf(a.Partitions()), confirmed, ""
-}
-
-// enter begins a callback: it waits for the call before it and reports whether
-// the listener may still be called.
-func (m *Member) enter() bool {
-	m.calls.Lock()
-	return m.heard()
-}
-
-// heard reports whether the listener may be called.
-func (m *Member) heard() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return !m.silent
-}
-
-// renew hands out the fence of the current generation. Callbacks alone may ask
-// the client for it: anywhere else it may belong to a later assignment. Where the
-// broker has given the member a new id, it had dropped the old one, and others
-// may have had the tasks since: they are lost, whatever the client believes.
-func (m *Member) renew(added taskSet, always bool) {
-	id, generation := m.cl.GroupMetadata()
-	f := Fence{Group: m.config.Group, Member: id, Generation: generation}
-	if m.config.Static {
-		f.Instance = m.config.Instance
-	}
-	m.mu.Lock()
-	changed := f != m.fence
-	m.fence = f
-	m.held.add(added)
-	m.mu.Unlock()
-	if (changed || always) && m.heard() {
-		m.listener.Assigned(f, added.list())
-	}
-}
-
-// dropIfReplaced gives up everything where the member's id has changed.
-func (m *Member) dropIfReplaced() {
-	id, _ := m.cl.GroupMetadata()
-	m.mu.Lock()
-	replaced := m.fence.Member != "" && m.fence.Member != id
-	m.mu.Unlock()
-	if replaced {
-		m.drop()
-	}
-}
-
-// drop tells the listener that all tasks are lost.
-func (m *Member) drop() {
-	m.mu.Lock()
-	lost := m.held
-	m.held, m.fence = make(taskSet), Fence{Generation: -1}
-	m.mu.Unlock()
-	if len(lost) > 0 && m.heard() {
-		m.listener.Lost(lost.list())
-	}
-}
-
-// release lets go of tasks under a fence with which they can still commit.
-func (m *Member) release(tasks taskSet) {
-	if len(tasks) == 0 {
-		return
-	}
-	m.renew(nil, false)
-	if m.heard() {
-		ctx, cancel := context.WithTimeout(m.ctx, m.config.RebalanceTimeout)
-		m.listener.Revoked(ctx, tasks.list())
-		cancel()
-	}
-	m.mu.Lock()
-	m.held.remove(tasks)
-	m.mu.Unlock()
-}
-
-func (m *Member) holding() taskSet {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := make(taskSet, len(m.held))
-	s.add(m.held)
-	return s
-}
-
-// onRevoked is called in a new session that took something away, before
-// onAssigned; at the end of every session; and with everything on Close.
-func (m *Member) onRevoked(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
-	defer m.calls.Unlock()
-	if !m.enter() || len(lost) == 0 {
-		return
-	}
-	m.dropIfReplaced()
-	m.release(m.holding().touched(lost))
-}
-
-// onAssigned ends every rebalance.
-func (m *Member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
-	defer m.calls.Unlock()
-	if !m.enter() {
-		return
-	}
-	m.dropIfReplaced()
-	target, confirmed, refused := m.target()
-	m.release(m.holding().without(target))
-	if refused != "" {
-		m.fail(&RefusedError{Group: m.config.Group, Reason: refused})
-		return
-	}
-	m.renew(target.without(m.holding()), true)
-	if !confirmed {
-		m.log.Info("assignment was made for an earlier process, asking the group for a new one")
-		m.balancer.Touch()
-		m.cl.ForceRebalance()
-	}
-}
-
-// onLost is called where the group has dropped the member.
-func (m *Member) onLost(context.Context, *kgo.Client, map[string][]int32) {
-	defer m.calls.Unlock()
-	if m.enter() {
-		m.drop()
-	}
-}
-
 // fail ends the membership; the caller holds calls.
 func (m *Member) fail(err error) {
 	m.drop()
@@ -421,6 +257,7 @@ func (m *Member) fail(err error) {
 	m.work.Go(func() { // not here: the client waits for its callbacks
 		var fenced *FencedError
 		m.depart(m.config.Static && !errors.As(err, &fenced))
+		close(m.departed)
 		m.shut.Do(m.cl.Close)
 	})
 }
@@ -471,7 +308,12 @@ func (m *Member) Close(ctx context.Context, leave bool) {
 	m.mu.Lock()
 	failed := m.failed
 	m.mu.Unlock()
-	if !failed {
+	if failed {
+		select {
+		case <-m.departed:
+		case <-m.ctx.Done():
+		}
+	} else {
 		m.depart(leave && m.config.Static)
 	}
 	stop()
@@ -488,14 +330,4 @@ func (m *Member) Kill() {
 	m.cancel()
 	m.shut.Do(m.cl.Close)
 	m.work.Wait()
-}
-
-// Tasks returns the tasks that the listener holds, in order.
-func (m *Member) Tasks() []int32 {
-	held := m.holding().list()
-	tasks := make([]int32, len(held))
-	for i, t := range held {
-		tasks[i] = t.Task
-	}
-	return slices.Clip(tasks)
 }

@@ -159,7 +159,7 @@ func (tm *testMember) close(leave bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), memberPatience)
 	defer cancel()
 	tm.m.Close(ctx, leave)
-	if n := len(tm.m.Tasks()); n > 0 {
+	if n := len(tm.m.holding()); n > 0 {
 		tm.bed.Errorf("%s holds %d tasks after Close", tm.name, n)
 	}
 }

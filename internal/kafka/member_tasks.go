@@ -74,6 +74,16 @@ func (s taskSet) touched(partitions map[string][]int32) taskSet {
 	return t
 }
 
+// within reports whether o has every task of s, with whatever topics.
+func (s taskSet) within(o taskSet) bool {
+	for task := range s {
+		if _, ok := o[task]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 func (s taskSet) add(o taskSet) { maps.Copy(s, o) }
 
 func (s taskSet) remove(o taskSet) {

@@ -58,7 +58,7 @@ func TestTasksAreRevokedUnderAFenceThatCanStillCommit(t *testing.T) {
 		b.awaitBalance(4, m1, m2)
 		b.locked(func() {
 			i := slices.IndexFunc(m1.trace, func(s string) bool { return strings.HasPrefix(s, "revoked") })
-			if i <= first-1 || !strings.HasPrefix(m1.trace[i-1], "assigned") {
+			if i-1 < first || !strings.HasPrefix(m1.trace[i-1], "assigned") {
 				b.Errorf("no new fence before the revoke: %q", m1.trace)
 			}
 		})
@@ -364,6 +364,78 @@ func TestAMissingPermissionIsFatalAndNamed(t *testing.T) {
 		b.Errorf("failed with %v", m.failure)
 	}
 	m.close(true)
+}
+
+// assignFalsely answers the next n syncs with these bytes.
+func (b *memberBed) assignFalsely(n int, raw []byte) {
+	b.fake.ControlKey(kmsg.SyncGroup.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.fake.KeepControl()
+		if n--; n < 0 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
+		resp.MemberAssignment = raw
+		return resp, nil, true
+	})
+}
+
+func TestAnAssignmentThatCannotBeReadIsAskedForAgain(t *testing.T) {
+	b := newFakeBed(t)
+	shape := testShape("f", b.topics(4, "a")...)
+	b.assignFalsely(2, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 'o', 'l', 'd'})
+	m := b.join("one", false, shape)
+	b.awaitBalance(4, m)
+	b.locked(func() {
+		if m.lost > 0 || m.failure != nil {
+			b.Errorf("lost %d, failed with %v", m.lost, m.failure)
+		}
+	})
+}
+
+func TestALeaderThatNeverAnswersTheMemberIsFatal(t *testing.T) {
+	b := newFakeBed(t)
+	topics := b.topics(4, "a")
+	b.assignFalsely(100, balance.Assignment{Incarnation: 1, Fingerprint: "another", Topics: topics, Tasks: []int32{0, 1}}.AppendTo(nil))
+	m := b.join("one", false, testShape("f", topics...))
+	b.await("the failure", func() bool { return m.failure != nil })
+	if m.added > 0 || !errors.Is(m.failure, errStaleAssignment) {
+		b.Errorf("was given %d tasks, failed with %v", m.added, m.failure)
+	}
+}
+
+func TestAFailedMemberHasLeftWhenCloseReturns(t *testing.T) {
+	onBrokers(t, func(b *memberBed) {
+		topics := b.topics(2, "a")
+		m1 := b.join("one", true, testShape("old", topics...))
+		b.awaitBalance(2, m1)
+		other := testShape("new", topics...)
+		other.Table = "another"
+		stranger := b.join("two", true, other)
+		b.await("the refusal", func() bool { return stranger.failure != nil })
+		stranger.close(false)
+		req := kmsg.NewPtrDescribeGroupsRequest()
+		req.Groups = []string{b.group}
+		resp, err := req.RequestWith(context.Background(), b.cluster.cl)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n := len(resp.Groups[0].Members); n != 1 {
+			b.Errorf("the group has %d members after the refused one was closed", n)
+		}
+	})
+}
+
+func TestKillEndsARevokeUnderWay(t *testing.T) {
+	b := newFakeBed(t)
+	shape := testShape("f", b.topics(4, "a")...)
+	m1 := b.join("one", true, shape, func(m *testMember) { m.block = make(chan struct{}) })
+	b.awaitBalance(4, m1)
+	m2 := b.join("two", true, shape)
+	b.await("the revoke", func() bool { return strings.HasPrefix(m1.trace[len(m1.trace)-1], "revoked") })
+	m1.kill()
+	m1.m.Kill()
+	m1.m.Close(context.Background(), true)
+	b.awaitBalance(4, m2)
 }
 
 func TestTaskSetsAreWhole(t *testing.T) {

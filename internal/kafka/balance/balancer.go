@@ -23,8 +23,9 @@ type Config struct {
 	// the assignment that gave it, nil and -1 at first. The Balancer owns the map.
 	Owned func() (partitions map[string][]int32, generation int32)
 	// Received is told each assignment as it arrives, before the client library
-	// acts on it. An error ends the group session with that error.
-	Received func(Assignment) error
+	// acts on it; an unread one, which another version of the program has made, is
+	// empty. An error returned ends the group session with that error.
+	Received func(a Assignment, unread error) error
 }
 
 // Balancer is one member's side of the group protocol, and the leader's, too,
@@ -68,11 +69,8 @@ func (b *Balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte
 
 // ParseSyncAssignment reads what the leader has assigned.
 func (b *Balancer) ParseSyncAssignment(raw []byte) (map[string][]int32, error) {
-	a, err := DecodeAssignment(raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.config.Received(a); err != nil {
+	a, unread := DecodeAssignment(raw)
+	if err := b.config.Received(a, unread); err != nil {
 		return nil, err
 	}
 	return a.Partitions(), nil
