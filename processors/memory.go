@@ -5,9 +5,12 @@ import "github.com/lovoo/goka"
 // Scope is a context of any kind, as the typed handles take it: a goka.Context
 // that FromContext understands, a [Context] or a *[Typed].
 type Scope interface {
+	// Topic returns the input record's topic.
 	Topic() goka.Stream
+	// Key returns the input record's key.
 	Key() string
-	Fail(error)
+	// Fail stops the callback with err; it does not return.
+	Fail(err error)
 }
 
 // Arena is implemented by contexts that lend memory which lives until the
@@ -23,7 +26,11 @@ type Arena interface {
 // Tables is implemented by contexts that hand out the encoded values of joined
 // and looked-up tables, valid until the next call of a method of the context.
 type Tables interface {
+	// JoinBytes returns the value of the record's key in a joined table; one that
+	// is no edge of the group fails the callback.
 	JoinBytes(table goka.Table) (value []byte, found bool)
+	// LookupBytes returns the value of key in a looked-up table; one that is no
+	// edge of the group fails the callback.
 	LookupBytes(table goka.Table, key string) (value []byte, found bool)
 }
 
