@@ -120,12 +120,13 @@ type testMember struct {
 	dead     bool
 	trace    []string
 
-	block chan struct{} // where set, Revoked waits for it or its ctx
+	block   chan struct{} // where set, Revoked waits for it or its ctx
+	session time.Duration // timeout
 }
 
 func (b *memberBed) join(name string, static bool, shape balance.Shape, more ...func(*testMember)) *testMember {
 	b.Helper()
-	tm := &testMember{bed: b, name: name, held: make(map[int32][]string)}
+	tm := &testMember{bed: b, name: name, held: make(map[int32][]string), session: 6 * time.Second}
 	for _, f := range more {
 		f(tm)
 	}
@@ -133,7 +134,7 @@ func (b *memberBed) join(name string, static bool, shape balance.Shape, more ...
 	defer cancel()
 	m, err := b.cluster.Join(ctx, MemberConfig{
 		Group: b.group, Instance: name, Static: static, Shape: shape,
-		SessionTimeout: 6 * time.Second, HeartbeatInterval: 100 * time.Millisecond,
+		SessionTimeout: tm.session, HeartbeatInterval: 100 * time.Millisecond,
 	}, tm)
 	if err != nil {
 		b.Fatal(err)

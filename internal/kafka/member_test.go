@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-73111be4/kappa/internal/kafka/balance"
@@ -348,6 +350,53 @@ func (b *memberBed) drop(key kmsg.Key, f Fence) {
 	if _, err := leave.RequestWith(context.Background(), b.cluster.cl); err != nil {
 		b.Fatal(err)
 	}
+}
+
+func TestAMemberNeverFetches(t *testing.T) {
+	b := newFakeBed(t)
+	topics := b.topics(4, "a", "b")
+	for _, key := range []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets, kmsg.OffsetForLeaderEpoch} {
+		b.fake.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.fake.KeepControl()
+			b.locked(func() { b.fault("a member sent %T", req) })
+			return nil, nil, false
+		})
+	}
+	m1 := b.join("one", false, testShape("f", topics...))
+	b.awaitBalance(4, m1)
+	m2 := b.join("two", false, testShape("f", topics...))
+	b.awaitBalance(4, m1, m2)
+	m1.close(false)
+	b.awaitBalance(4, m2)
+}
+
+func TestAGroupOfAnotherKindOfMembersIsNotJoined(t *testing.T) {
+	onBrokers(t, func(b *memberBed) {
+		topics := b.topics(4, "a")
+		assigned := make(chan struct{})
+		other, err := b.cluster.client(kgo.ConsumerGroup(b.group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(),
+			kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { close(assigned) }))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(other.Close)
+		<-assigned
+		m := b.join("one", true, testShape("f", topics...))
+		b.await("the failure", func() bool { return m.failure != nil })
+		if !errors.Is(m.failure, kerr.InconsistentGroupProtocol) || !strings.Contains(m.failure.Error(), "members that are not kappa's") {
+			b.Errorf("failed with %v", m.failure)
+		}
+	})
+}
+
+func TestASessionTimeoutThatTheBrokerRefusesIsNamed(t *testing.T) {
+	onBrokers(t, func(b *memberBed) {
+		m := b.join("one", true, testShape("f", b.topics(1, "a")...), func(m *testMember) { m.session = time.Second })
+		b.await("the failure", func() bool { return m.failure != nil })
+		if !strings.Contains(m.failure.Error(), "group.min.session.timeout.ms") {
+			b.Errorf("failed with %v", m.failure)
+		}
+	})
 }
 
 func TestAMissingPermissionIsFatalAndNamed(t *testing.T) {

@@ -127,13 +127,22 @@ func (s *sim) sync(m *simMember, raw []byte) {
 
 func (s *sim) tasks() int { return int(s.partitions["a"]) }
 
+// someShape returns one of two topologies that may share a group, as during a
+// rolling upgrade.
+func (s *sim) someShape() Shape {
+	if s.rng.IntN(4) == 0 {
+		return shape("v2", "a", "b")
+	}
+	return shape("v1", "a")
+}
+
 // event changes the group.
 func (s *sim) event() {
 	names := slices.Sorted(maps.Keys(s.in))
 	away := slices.Sorted(maps.Keys(s.away))
 	switch k := s.rng.IntN(5); {
 	case k <= 1 || len(names) == 0:
-		m := &simMember{name: fmt.Sprintf("m%02d", s.next), shape: shape("f", "a", "b"), held: map[int32]bool{}, generation: -1}
+		m := &simMember{name: fmt.Sprintf("m%02d", s.next), shape: s.someShape(), held: map[int32]bool{}, generation: -1}
 		s.next++
 		s.in[m.name] = m
 		s.note("%s joins", m.name)
