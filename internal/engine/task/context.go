@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/lovoo/goka"
@@ -35,6 +34,7 @@ type taskContext struct {
 	scratch []byte
 	value   []byte
 	arena   arena
+	defers  []func(error) // releases of the running callback's DeferCommit
 	stores  map[string]*namedStore
 	outputs map[string]*topology.OutputPlan
 	joins   map[string]*topology.InputPlan
@@ -64,9 +64,6 @@ func (c *taskContext) init(t *Task) {
 	}
 }
 
-// failure is what Fail panics with, to leave the callback.
-type failure struct{ err error }
-
 // run calls the handler and turns panics into errors.
 func (c *taskContext) run(in *input, r *record.Record) (fate record.Fate, err error) {
 	c.begin(r)
@@ -82,17 +79,26 @@ func (c *taskContext) recover(err *error) {
 	case nil:
 	case failure:
 		*err = p.err
-	case error:
-		*err = fmt.Errorf("%w: %w\n%s", ErrPanic, p, debug.Stack())
 	default:
-		*err = fmt.Errorf("%w: %v\n%s", ErrPanic, p, debug.Stack())
+		*err = newPanicError(p)
 	}
 }
 
 func (c *taskContext) begin(r *record.Record) {
 	c.rec, c.fate, c.hasKey, c.headers = r, record.Processed, false, nil
+	c.defers = c.defers[:0]
 	c.storeK = state.TableKey(c.storeK[:0], r.Key)
 	c.drop()
+}
+
+// fail drops what the callback that has failed has done, a deferred commit with it:
+// nobody may be there to release that.
+func (c *taskContext) fail() {
+	c.drop()
+	for _, release := range c.defers {
+		release(nil)
+	}
+	c.defers = c.defers[:0]
 }
 
 // drop forgets the effects of the running callback.
@@ -172,9 +178,23 @@ func (c *taskContext) Topic() goka.Stream       { return goka.Stream(c.rec.Topic
 func (c *taskContext) Partition() int32         { return c.rec.Partition }
 func (c *taskContext) Offset() int64            { return c.rec.Offset }
 func (c *taskContext) Group() goka.Group        { return goka.Group(c.plan.Group) }
-func (c *taskContext) Timestamp() time.Time     { return c.rec.Time() }
 func (c *taskContext) Context() context.Context { return c.t.cfg.Context }
-func (c *taskContext) Fail(err error)           { panic(failure{err}) }
+
+// Fail leaves the callback. A nil error is a failure, too.
+func (c *taskContext) Fail(err error) {
+	if err == nil {
+		err = errFailed
+	}
+	panic(failure{err})
+}
+
+// Timestamp returns the zero time where the record has none, as goka does.
+func (c *taskContext) Timestamp() time.Time {
+	if c.rec.Timestamp < 0 {
+		return time.Time{}
+	}
+	return c.rec.Time()
+}
 
 func (c *taskContext) Key() string {
 	if !c.hasKey {
@@ -226,11 +246,16 @@ func (c *taskContext) refuseHeaders(method string, options []goka.ContextOption)
 	}
 }
 
-func (c *taskContext) Join(topic goka.Table) any {
-	in := c.joins[string(topic)]
+func (c *taskContext) join(table goka.Table) *topology.InputPlan {
+	in := c.joins[string(table)]
 	if in == nil {
-		c.Fail(fmt.Errorf("table %s is not joined: add a Join edge", topic))
+		c.Fail(fmt.Errorf("table %s is not joined: add a Join edge", table))
 	}
+	return in
+}
+
+func (c *taskContext) Join(table goka.Table) any {
+	in := c.join(table)
 	data, found := c.get(c.joinKey(in.Topic, c.rec.Key))
 	if !found {
 		return nil
@@ -238,13 +263,17 @@ func (c *taskContext) Join(topic goka.Table) any {
 	return c.decode("value of "+in.Topic, in.Codec, data)
 }
 
-func (c *taskContext) Lookup(topic goka.Table, key string) any {
-	if c.lookups[string(topic)] == nil {
-		c.Fail(fmt.Errorf("table %s is not looked up: add a Lookup edge", topic))
+func (c *taskContext) lookup(table goka.Table) Lookup {
+	if c.lookups[string(table)] == nil {
+		c.Fail(fmt.Errorf("table %s is not looked up: add a Lookup edge", table))
 	}
-	v, err := c.t.cfg.Lookups[string(topic)].Get(key)
+	return c.t.cfg.Lookups[string(table)]
+}
+
+func (c *taskContext) Lookup(table goka.Table, key string) any {
+	v, err := c.lookup(table).Get(key)
 	if err != nil {
-		c.Fail(fmt.Errorf("look up %q in %s: %w", key, topic, err))
+		c.Fail(fmt.Errorf("look up %q in %s: %w", key, table, err))
 	}
 	return v
 }
@@ -267,7 +296,7 @@ func (c *taskContext) emitValue(out *topology.OutputPlan, key string, value any,
 	}
 	if len(options) > 0 {
 		for k, v := range processors.EmitHeaders(options...) {
-			o.Headers = append(o.Headers, record.Header{Key: k, Value: v})
+			o.Headers = append(o.Headers, record.Header{Key: k, Value: c.arena.bytes(v)})
 		}
 		sortHeaders(o.Headers)
 	}
@@ -293,14 +322,24 @@ func (c *taskContext) checkSize(topic string, size int) {
 	}
 }
 
-func (c *taskContext) DeferCommit() func(error) { return c.t.hold.add() }
+func (c *taskContext) DeferCommit() func(error) {
+	release := c.t.hold.add()
+	c.defers = append(c.defers, release)
+	return release
+}
 
 // ---- processors.Context
 
 func (c *taskContext) Record() *record.Record { return c.rec }
 
+// StreamTime includes the record's own timestamp; a visit's is the wall clock's,
+// which is not the stream's.
 func (c *taskContext) StreamTime() time.Time {
-	return time.UnixMilli(max(c.t.pos.StreamTime, c.rec.Timestamp)).UTC()
+	ms := c.t.pos.StreamTime
+	if c.rec.Offset >= 0 {
+		ms = max(ms, c.rec.Timestamp)
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 func (c *taskContext) ValueBytes() ([]byte, bool) {
@@ -331,7 +370,34 @@ func (c *taskContext) EmitRecord(topic goka.Stream, r processors.Emit) {
 	c.emit(o)
 }
 
-func (c *taskContext) Count(fate record.Fate) { c.fate = fate }
+func (c *taskContext) Count(fate record.Fate) {
+	if fate >= record.Dead {
+		c.Fail(fmt.Errorf("count %s (%d): a callback counts a record as processed, filtered, duplicate or late; use Fail for one that is dead", fate, fate))
+	}
+	c.fate = fate
+}
 
 func (c *taskContext) Scratch() []byte     { return c.scratch }
 func (c *taskContext) SetScratch(b []byte) { c.scratch = b }
+
+// ---- processors.Arena and processors.Tables
+
+func (c *taskContext) Arena() []byte    { return c.arena.spare() }
+func (c *taskContext) Keep(used []byte) { c.arena.keep(used) }
+
+func (c *taskContext) JoinBytes(table goka.Table) ([]byte, bool) {
+	return c.get(c.joinKey(c.join(table).Topic, c.rec.Key))
+}
+
+func (c *taskContext) LookupBytes(table goka.Table, key string) ([]byte, bool) {
+	data, found, err := c.lookup(table).GetBytes([]byte(key))
+	if err != nil {
+		c.Fail(fmt.Errorf("look up %q in %s: %w", key, table, err))
+	}
+	return data, found
+}
+
+var (
+	_ processors.Arena  = (*taskContext)(nil)
+	_ processors.Tables = (*taskContext)(nil)
+)

@@ -1,12 +1,16 @@
 package task
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/seed-73111be4/kappa/record"
 )
 
-// Headers that a dead letter carries beside the record's own
+// Headers that a dead letter carries behind the record's own
 // (docs/format/dead-letter.md).
 const (
 	HeaderGroup     = "kappa-group"
@@ -17,18 +21,17 @@ const (
 	HeaderError     = "kappa-error"
 )
 
-// maxErrorHeader bounds the error text: a stack trace must not make a letter that
-// no topic takes.
+// letterHeaders is their number.
+const letterHeaders = 6
+
+// maxErrorHeader bounds the error text: a long one must not make a letter that no
+// topic takes.
 const maxErrorHeader = 8 << 10
 
 // deadLetter returns the record as it came, with its position and the error. It
 // copies what it keeps: the input may be gone before the transaction ends.
 func deadLetter(group, topic string, r *record.Record, cause error) Out {
 	c := r.Clone()
-	text := cause.Error()
-	if len(text) > maxErrorHeader {
-		text = text[:maxErrorHeader]
-	}
 	return Out{
 		Topic: topic, Key: c.Key, Value: c.Value, Timestamp: r.Timestamp,
 		Headers: append(c.Headers,
@@ -37,7 +40,69 @@ func deadLetter(group, topic string, r *record.Record, cause error) Out {
 			record.Header{Key: HeaderPartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
 			record.Header{Key: HeaderOffset, Value: strconv.AppendInt(nil, r.Offset, 10)},
 			record.Header{Key: HeaderTimestamp, Value: strconv.AppendInt(nil, r.Timestamp, 10)},
-			record.Header{Key: HeaderError, Value: []byte(text)},
+			record.Header{Key: HeaderError, Value: []byte(errorText(cause))},
 		),
 	}
+}
+
+// errorText is what the header says: no stack, for that differs from run to run,
+// and the same input has to make the same bytes.
+func errorText(err error) string {
+	text := err.Error()
+	var p *panicError
+	if errors.As(err, &p) {
+		text = p.brief()
+	}
+	if len(text) > maxErrorHeader {
+		text = text[:maxErrorHeader]
+	}
+	return strings.ToValidUTF8(text, "")
+}
+
+// DeadLetter is a record that could not be processed, and why.
+type DeadLetter struct {
+	Record record.Record // as it came: topic, position and headers are its own
+	Group  string
+	Error  string
+}
+
+// ParseDeadLetter reads a record of a dead-letter topic. The result shares memory
+// with it.
+func ParseDeadLetter(r *record.Record) (DeadLetter, error) {
+	n := len(r.Headers) - letterHeaders
+	if n < 0 || r.Headers[n].Key != HeaderGroup {
+		return DeadLetter{}, errors.New("it is no dead letter: the last headers are not kappa's")
+	}
+	d := DeadLetter{Record: *r}
+	d.Record.LeaderEpoch = -1
+	d.Record.Headers = slices.Clip(r.Headers[:n])
+	for _, h := range r.Headers[n:] {
+		if err := d.read(h); err != nil {
+			return DeadLetter{}, fmt.Errorf("header %s: %w", h.Key, err)
+		}
+	}
+	return d, nil
+}
+
+func (d *DeadLetter) read(h record.Header) (err error) {
+	text := string(h.Value)
+	switch h.Key {
+	case HeaderGroup:
+		d.Group = text
+	case HeaderTopic:
+		d.Record.Topic = text
+	case HeaderPartition:
+		var p int64
+		p, err = strconv.ParseInt(text, 10, 32)
+		d.Record.Partition = int32(p)
+	case HeaderOffset:
+		d.Record.Offset, err = strconv.ParseInt(text, 10, 64)
+	case HeaderTimestamp:
+		d.Record.Timestamp, err = strconv.ParseInt(text, 10, 64)
+	case HeaderError:
+		d.Error = text
+	default:
+		err = errors.New("it is not of a dead letter")
+	}
+	return err
 }

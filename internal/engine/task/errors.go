@@ -3,6 +3,10 @@ package task
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
 )
 
 var (
@@ -12,11 +16,61 @@ var (
 	// ErrTooLarge says that a record to write is larger than its topic takes.
 	ErrTooLarge = errors.New("record too large")
 	// ErrPanic wraps what a callback panicked with.
-	ErrPanic = errors.New("callback panicked")
+	ErrPanic  = errors.New("callback panicked")
+	errFailed = errors.New("the callback called Fail without an error")
 	// ErrDeferred says that a callback deferred the commit and did not release it
 	// in time.
 	ErrDeferred = errors.New("a callback deferred the commit (DeferCommit) and did not release it before half of the transaction timeout")
 )
+
+// failure is what Fail panics with, to leave the callback.
+type failure struct{ err error }
+
+// panicError is a panic of a callback. It wraps ErrPanic and the value, where that
+// is an error.
+type panicError struct {
+	value any
+	at    string // where, as "file.go:12"
+	stack []byte
+}
+
+// newPanicError is called while the panic is under way.
+func newPanicError(value any) *panicError {
+	return &panicError{value, panicSite(), debug.Stack()}
+}
+
+// panicSite returns where the user's code has panicked.
+func panicSite() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	panicking := false
+	for {
+		f, more := frames.Next()
+		inside := strings.HasPrefix(f.Function, "runtime.")
+		if panicking && !inside {
+			return fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
+		}
+		panicking = panicking || f.Function == "runtime.gopanic"
+		if !more {
+			return "unknown place"
+		}
+	}
+}
+
+// Error has the whole stack; brief has not.
+func (e *panicError) Error() string { return e.brief() + "\n" + string(e.stack) }
+
+// brief is the same in every run, unlike a stack.
+func (e *panicError) brief() string {
+	return fmt.Sprintf("%v: %v (%s)", ErrPanic, e.value, e.at)
+}
+
+func (e *panicError) Unwrap() []error {
+	if err, ok := e.value.(error); ok {
+		return []error{ErrPanic, err}
+	}
+	return []error{ErrPanic}
+}
 
 // RecordError says which record could not be processed, and why.
 type RecordError struct {

@@ -75,7 +75,7 @@ func (t *Task) Visit(v *topology.VisitorPlan, key []byte, meta any, now int64) (
 	t.emits = t.emits[:0]
 	r := &record.Record{Topic: v.Name, Partition: t.cfg.Partition, Offset: -1, LeaderEpoch: -1, Timestamp: now, Key: key}
 	if err := t.visit(v, r, meta); err != nil {
-		t.ctx.drop()
+		t.ctx.fail()
 		return Effects{}, t.fail(r, err)
 	}
 	t.touched = true
@@ -109,7 +109,7 @@ func (t *Task) Keys(ctx context.Context, after []byte, limit int) ([][]byte, err
 	}
 	var keys [][]byte
 	for len(keys) < limit && ctx.Err() == nil && it.Next() {
-		keys = append(keys, append([]byte(nil), it.Key()[1:]...))
+		keys = append(keys, append([]byte{}, it.Key()[1:]...))
 	}
 	if err := it.Close(); err != nil {
 		return nil, fmt.Errorf("scan table of %s/%d: %w", t.plan.Group, t.cfg.Partition, err)

@@ -61,53 +61,81 @@ func (s *namedStore) Scan(prefix string, fn func(key string, value any) bool) {
 }
 
 // ScanBytes merges the committed and open state with what the callback itself has
-// written.
+// written. It copies what it hands out, some keys at a time, for fn may read other
+// state, which must not happen while the table is scanned.
 func (s *namedStore) ScanBytes(from, to []byte, fn func(key, value []byte) bool) {
-	all := state.Prefix(s.prefix)
-	r := state.Range{From: append(bytes.Clone(s.prefix), from...), To: all.To}
+	r := state.Range{From: append(bytes.Clone(s.prefix), from...), To: state.Prefix(s.prefix).To}
 	if to != nil {
 		r.To = append(bytes.Clone(s.prefix), to...)
 	}
-	it, err := s.ctx.t.cfg.State.Table.Scan(r)
-	if err != nil {
-		s.ctx.Fail(storeError{fmt.Errorf("scan store %s: %w", s.plan.Name, err)})
-	}
-	defer func() {
-		if err := it.Close(); err != nil {
-			s.ctx.Fail(storeError{fmt.Errorf("scan store %s: %w", s.plan.Name, err)})
+	p := page{limit: firstPage}
+	for more := true; more; {
+		more = s.fill(&p, r)
+		for i := range p.list {
+			key, value, _ := p.at(i)
+			if !fn(key[len(s.prefix):], value) {
+				return
+			}
 		}
-	}()
-	s.merge(it, s.ctx.writes.within(r.From, r.To), fn)
+		if n := len(p.list); more {
+			last, _, _ := p.at(n - 1)
+			r.From = append(bytes.Clone(last), 0)
+		}
+		p.limit = min(2*p.limit, lastPage)
+	}
 }
 
-func (s *namedStore) merge(it state.Iterator, own []int, fn func(key, value []byte) bool) {
+// page is the part of a scan that has been copied; limit is how many keys it takes.
+type page struct {
+	writeSet
+	limit int
+}
+
+// A scan that stops early should not have copied much.
+const (
+	firstPage = 16
+	lastPage  = 1024
+)
+
+// fill copies the next keys of the range and reports whether there may be more.
+func (s *namedStore) fill(p *page, r state.Range) bool {
+	p.reset()
+	it, err := s.ctx.t.cfg.State.Table.Scan(r)
+	if err != nil {
+		s.failed(err)
+	}
+	s.merge(p, it, s.ctx.writes.within(r.From, r.To))
+	if err := it.Close(); err != nil {
+		s.failed(err)
+	}
+	return len(p.list) == p.limit
+}
+
+func (s *namedStore) failed(err error) {
+	s.ctx.Fail(storeError{fmt.Errorf("scan store %s: %w", s.plan.Name, err)})
+}
+
+// merge copies both in order until the page is full; own are the callback's writes,
+// which win.
+func (s *namedStore) merge(p *page, it state.Iterator, own []int) {
 	more := it.Next()
-	for more || len(own) > 0 {
-		if len(own) == 0 {
-			if !fn(it.Key()[len(s.prefix):], it.Value()) {
-				return
+	for len(p.list) < p.limit && (more || len(own) > 0) {
+		order := 1
+		var key, value []byte
+		var deleted bool
+		if len(own) > 0 {
+			order = -1
+			if key, value, deleted = s.ctx.writes.at(own[0]); more {
+				order = bytes.Compare(key, it.Key())
 			}
-			more = it.Next()
-			continue
-		}
-		key, value, deleted := s.ctx.writes.at(own[0])
-		order := -1
-		if more {
-			order = bytes.Compare(key, it.Key())
 		}
 		if order > 0 {
-			if !fn(it.Key()[len(s.prefix):], it.Value()) {
-				return
-			}
-			more = it.Next()
-			continue
+			p.add(it.Key(), it.Value(), false)
+		} else if own = own[1:]; !deleted {
+			p.add(key, value, false)
 		}
-		if order == 0 {
+		if order >= 0 {
 			more = it.Next()
-		}
-		own = own[1:]
-		if !deleted && !fn(key[len(s.prefix):], value) {
-			return
 		}
 	}
 }

@@ -211,10 +211,10 @@ func (t *Task) process(in *input, r *record.Record) (record.Fate, error) {
 	var err error
 	fate := record.Processed
 	switch {
+	case r.Key == nil && (in.plan.NeedsKey || in.plan.Kind == topology.JoinInput):
+		err = ErrNoKey
 	case in.plan.Kind == topology.JoinInput:
 		return fate, t.follow(in, r)
-	case r.Key == nil && in.plan.NeedsKey:
-		err = ErrNoKey
 	case r.Value == nil && !t.plan.ProcessNil:
 		return record.Filtered, nil
 	default:
@@ -247,7 +247,7 @@ func (t *Task) follow(in *input, r *record.Record) error {
 
 // reject applies the error policy to a record whose effects have been dropped.
 func (t *Task) reject(r *record.Record, cause error) (record.Fate, error) {
-	t.ctx.drop()
+	t.ctx.fail()
 	t.emits = t.emits[:0]
 	failed := t.fail(r, cause)
 	if t.plan.OnError != topology.DeadLetters || isStoreError(cause) {

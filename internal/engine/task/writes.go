@@ -69,11 +69,16 @@ type arena struct {
 	full  [][]byte
 }
 
-const arenaChunk = 64 << 10
+const (
+	arenaChunk = 64 << 10
+	arenaSpare = 4 << 10 // the least that is worth lending
+)
 
+// grow makes room for n bytes. There is a chunk afterwards even where n is zero, so
+// that an empty slice of it is not nil.
 func (a *arena) grow(n int) {
-	if cap(a.chunk)-len(a.chunk) < n {
-		if cap(a.chunk) > 0 {
+	if a.chunk == nil || cap(a.chunk)-len(a.chunk) < n {
+		if a.chunk != nil {
 			a.full = append(a.full, a.chunk)
 		}
 		a.chunk = make([]byte, 0, max(arenaChunk, n))
@@ -92,6 +97,23 @@ func (a *arena) string(s string) []byte {
 	at := len(a.chunk)
 	a.chunk = append(a.chunk, s...)
 	return a.chunk[at:len(a.chunk):len(a.chunk)]
+}
+
+// spare returns the free memory of the chunk, for the caller to append to.
+func (a *arena) spare() []byte {
+	if cap(a.chunk)-len(a.chunk) < arenaSpare {
+		a.grow(arenaChunk)
+	}
+	return a.chunk[len(a.chunk):]
+}
+
+// keep takes what was appended to the spare memory; what has outgrown it lies
+// elsewhere.
+func (a *arena) keep(used []byte) {
+	n := len(a.chunk)
+	if len(used) > 0 && len(used) <= cap(a.chunk)-n && &used[0] == &a.chunk[:n+1][n] {
+		a.chunk = a.chunk[:n+len(used)]
+	}
 }
 
 // release takes all memory back; the last chunk is used again.
