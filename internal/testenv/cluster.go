@@ -30,6 +30,7 @@ func (k Kind) TransactionVersion() int16 {
 // backend is what fake and real clusters implement. Nodes count from 1.
 type backend interface {
 	addrs() []string
+	saslAddrs() []string
 	kill(node int) error
 	restart(node int) error
 	stop(node int) error
@@ -56,6 +57,10 @@ func (c *Cluster) Brokers() []string { return c.b.addrs() }
 
 // Bootstrap returns the nodes' addresses separated by commas.
 func (c *Cluster) Bootstrap() string { return strings.Join(c.b.addrs(), ",") }
+
+// SASLBrokers returns the addresses for the users of [Options]; none without users,
+// and none of a kfake cluster.
+func (c *Cluster) SASLBrokers() []string { return c.b.saslAddrs() }
 
 // Fake returns the kfake cluster, for faults and controls; nil for a real Kafka.
 func (c *Cluster) Fake() *kfake.Cluster { return c.fake }

@@ -58,6 +58,8 @@ func (f *fakeCluster) listen(network, address string) (net.Listener, error) {
 
 func (f *fakeCluster) addrs() []string { return f.cluster.ListenAddrs() }
 
+func (f *fakeCluster) saslAddrs() []string { return nil }
+
 func (f *fakeCluster) with(node int, do func(*gate) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

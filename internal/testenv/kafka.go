@@ -22,6 +22,11 @@ type Options struct {
 	Nodes              int               // 1 (default) or 3: replication factor 3, min.insync.replicas 2
 	TransactionVersion int               // 2 (default) or 1
 	Properties         map[string]string // broker properties, over the defaults
+
+	// Users, by name with their passwords, reach the cluster by SASL PLAIN at
+	// [Cluster.SASLBrokers] and are allowed nothing until an ACL says so. At
+	// Brokers, who is anonymous and may do everything.
+	Users map[string]string
 }
 
 func (o Options) withDefaults() Options {
@@ -135,6 +140,16 @@ func (k *realKafka) addrs() []string {
 	var out []string
 	for _, n := range k.nodes {
 		out = append(out, n.layout.addr())
+	}
+	return out
+}
+
+func (k *realKafka) saslAddrs() []string {
+	var out []string
+	for _, n := range k.nodes {
+		if n.layout.saslPort != 0 {
+			out = append(out, n.layout.saslAddr())
+		}
 	}
 	return out
 }

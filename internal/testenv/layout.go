@@ -18,6 +18,7 @@ const checkpoint = "bootstrap.checkpoint"
 type layout struct {
 	id         int
 	port       int // for clients
+	saslPort   int // for users, 0 without
 	cluster    string
 	voters     string
 	data       string // directory
@@ -27,27 +28,33 @@ type layout struct {
 
 func (l layout) addr() string { return fmt.Sprintf("127.0.0.1:%d", l.port) }
 
+func (l layout) saslAddr() string { return fmt.Sprintf("127.0.0.1:%d", l.saslPort) }
+
 // layOut chooses ports and files for the nodes of a new cluster below dir.
 func layOut(o Options, dir string) ([]layout, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2 * o.Nodes)
+	ports, err := freePorts(3 * o.Nodes)
 	if err != nil {
 		return nil, err
 	}
 	cluster := newClusterID()
 	var voters []string
 	for i := range o.Nodes {
-		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[2*i+1]))
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[3*i+1]))
 	}
 	var out []layout
 	for i := range o.Nodes {
 		file := func(kind string) string { return filepath.Join(dir, fmt.Sprintf("node%d%s", i+1, kind)) }
-		out = append(out, layout{
-			id: i + 1, port: ports[2*i], cluster: cluster, voters: strings.Join(voters, ","),
+		l := layout{
+			id: i + 1, port: ports[3*i], cluster: cluster, voters: strings.Join(voters, ","),
 			data: file(""), properties: file(".properties"), log: file(".log"),
-		})
+		}
+		if len(o.Users) > 0 {
+			l.saslPort = ports[3*i+2]
+		}
+		out = append(out, l)
 	}
 	return out, nil
 }
@@ -87,6 +94,9 @@ func (l layout) write(inst installation, o Options) error {
 // render returns the properties file's text, sorted.
 func (l layout) render(o Options) string {
 	p := l.defaults(o.Nodes)
+	if len(o.Users) > 0 {
+		l.secure(p, o.Users)
+	}
 	maps.Copy(p, o.Properties)
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(p)) {
@@ -134,6 +144,22 @@ func (l layout) defaults(nodes int) map[string]string {
 		"log.cleaner.dedupe.buffer.size":                              "16777216",
 		"auto.create.topics.enable":                                   "false",
 	}
+}
+
+// secure adds a listener for users, and an authorizer that lets them do nothing by
+// default; whoever comes by another listener, the nodes too, may do everything.
+func (l layout) secure(p map[string]string, users map[string]string) {
+	p["listeners"] += ",SASL://" + l.saslAddr()
+	p["advertised.listeners"] += ",SASL://" + l.saslAddr()
+	p["listener.security.protocol.map"] += ",SASL:SASL_PLAINTEXT"
+	p["listener.name.sasl.sasl.enabled.mechanisms"] = "PLAIN"
+	jaas := "org.apache.kafka.common.security.plain.PlainLoginModule required"
+	for _, name := range slices.Sorted(maps.Keys(users)) {
+		jaas += fmt.Sprintf(" user_%s=%q", name, users[name])
+	}
+	p["listener.name.sasl.plain.sasl.jaas.config"] = jaas + ";"
+	p["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+	p["super.users"] = "User:ANONYMOUS"
 }
 
 // voterAddr finds the controller's address of a node in the list of voters.

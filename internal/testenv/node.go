@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,7 +27,9 @@ type node struct {
 	layout  layout
 	proc    *process // nil: killed or never started
 	stopped bool     // by SIGSTOP
-	logRead int64    // how far newLog has read
+
+	logMu   sync.Mutex
+	logRead int64 // how far newLog has read; guarded by logMu
 }
 
 // process is a child whose end can be waited for.
@@ -181,6 +184,8 @@ func (n *node) heal() error {
 // newLog returns what the node has logged since the last call, at most the last
 // logLimit bytes of it.
 func (n *node) newLog() string {
+	n.logMu.Lock()
+	defer n.logMu.Unlock()
 	f, err := os.Open(n.layout.log)
 	if err != nil {
 		return "" // never started

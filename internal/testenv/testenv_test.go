@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
 func TestMain(m *testing.M) {
@@ -167,6 +168,28 @@ func TestPropertiesReachTheBroker(t *testing.T) {
 	if !errors.Is(err, kerr.MessageTooLarge) {
 		t.Errorf("2000 bytes where 1234 are allowed: %v", err)
 	}
+}
+
+func TestUsersMayDoNothingByDefault(t *testing.T) {
+	c := Kafka(t, Options{Users: map[string]string{"ann": "secret"}})
+	admin, topic := client(t, c), Name(t)
+	createTopic(t, admin, topic, 1)
+	user := func(password string) *kgo.Client {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(c.SASLBrokers()...), kgo.SASL(plain.Auth{User: "ann", Pass: password}.AsMechanism()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cl.Close)
+		return cl
+	}
+	if err := user("wrong").Ping(t.Context()); err == nil {
+		t.Error("a wrong password was accepted")
+	}
+	err := user("secret").ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr()
+	if !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("produce without permission: %v", err)
+	}
+	produce(t, admin, topic, "anonymous may")
 }
 
 func TestUnknownNodeIsAnError(t *testing.T) {
