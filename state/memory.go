@@ -70,6 +70,9 @@ func (d *memoryDB) Names() ([]string, error) {
 func (d *memoryDB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
 	d.closed, d.stores = true, nil
 	return nil
 }
