@@ -86,3 +86,10 @@ func (f foreign) Decode(data []byte) (any, error) {
 	}
 	return v, nil
 }
+
+// DecodesCopy says that Decode may be handed memory that will change: what it
+// returns is a copy already.
+func (b boxed[T]) DecodesCopy() bool { return true }
+
+// DecodesCopy says the same of the codec that Decode hands a copy to.
+func (f foreign) DecodesCopy() bool { return true }
