@@ -29,6 +29,7 @@ func runOrphan() int {
 }
 
 func TestBrokerDiesWithTheTestProcess(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("real Kafka: not with -short")
 	}
@@ -69,6 +70,7 @@ func alive(pid int) bool {
 }
 
 func TestTakenPortIsRecognised(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("real Kafka: not with -short")
 	}

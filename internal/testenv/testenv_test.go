@@ -88,6 +88,7 @@ func transactionVersion(t *testing.T, cl *kgo.Client) int16 {
 }
 
 func TestEachKindKeepsItsDataOverKillAndRestart(t *testing.T) {
+	t.Parallel()
 	Each(t, func(t *testing.T, c *Cluster) {
 		cl, topic := client(t, c), Name(t)
 		if got, want := transactionVersion(t, cl), c.Kind().TransactionVersion(); got != want {
@@ -108,6 +109,7 @@ func TestEachKindKeepsItsDataOverKillAndRestart(t *testing.T) {
 }
 
 func TestStoppedNodeAnswersOnlyOnceContinued(t *testing.T) {
+	t.Parallel()
 	Each(t, func(t *testing.T, c *Cluster) {
 		cl, topic := client(t, c), Name(t)
 		createTopic(t, cl, topic, 1)
@@ -131,6 +133,7 @@ func TestStoppedNodeAnswersOnlyOnceContinued(t *testing.T) {
 }
 
 func TestSharedClusterIsBroughtBackAfterEachTest(t *testing.T) {
+	t.Parallel()
 	var s Shared
 	t.Cleanup(s.close)
 	for _, leave := range []func(*Cluster){
@@ -148,6 +151,7 @@ func TestSharedClusterIsBroughtBackAfterEachTest(t *testing.T) {
 }
 
 func TestThreeNodesSurviveTheLossOfOne(t *testing.T) {
+	t.Parallel()
 	c := Kafka(t, Options{Nodes: 3})
 	cl, topic := client(t, c), Name(t)
 	createTopic(t, cl, topic, 3)
@@ -161,6 +165,7 @@ func TestThreeNodesSurviveTheLossOfOne(t *testing.T) {
 }
 
 func TestPropertiesReachTheBroker(t *testing.T) {
+	t.Parallel()
 	c := Kafka(t, Options{Properties: map[string]string{"message.max.bytes": "1234"}})
 	cl, topic := client(t, c, kgo.ProducerBatchCompression(kgo.NoCompression())), Name(t)
 	createTopic(t, cl, topic, 1)
@@ -171,6 +176,7 @@ func TestPropertiesReachTheBroker(t *testing.T) {
 }
 
 func TestUsersMayDoNothingByDefault(t *testing.T) {
+	t.Parallel()
 	c := Kafka(t, Options{Users: map[string]string{"ann": "secret"}})
 	admin, topic := client(t, c), Name(t)
 	createTopic(t, admin, topic, 1)
