@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -72,7 +73,7 @@ func (c *Cluster) connect(ctx context.Context) error {
 			last = err
 		}
 		if hopeless(err) || !pause(ctx, wait) {
-			return fmt.Errorf("connect to kafka at %s: %w%s", strings.Join(c.config.Brokers, ", "), last, connectHint(last))
+			return fmt.Errorf("connect to kafka at %s: %w%s", strings.Join(c.config.Brokers, ", "), last, c.config.connectHint(last))
 		}
 	}
 }
@@ -83,12 +84,15 @@ func hopeless(err error) bool {
 		errors.Is(err, kerr.IllegalSaslState) || errors.Is(err, kerr.ClusterAuthorizationFailed)
 }
 
-func connectHint(err error) string {
+func (c Config) connectHint(err error) string {
 	if hopeless(err) {
 		return " (check the SASL mechanism and credentials)"
 	}
 	if s := err.Error(); strings.Contains(s, "tls") || strings.Contains(s, "x509") {
 		return " (check the TLS settings: does this port speak TLS, and does the CA match?)"
+	}
+	if c.SASL != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+		return " (is this the port for SASL, and are mechanism and credentials right?)"
 	}
 	return " (is the broker running, and is the address right?)"
 }

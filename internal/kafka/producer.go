@@ -61,8 +61,8 @@ type Producer struct {
 	life   context.Context // ends with the client
 	cancel context.CancelFunc
 
-	txn    context.Context // of the open transaction's records; ends with its timeout
-	endTxn context.CancelFunc
+	txn     context.Context // of the open transaction's records; ends with its timeout
+	endTxn  context.CancelFunc
 	open    bool // a transaction is
 	offsets bool // the broker may hold offsets of the open transaction
 	broken  error

@@ -16,7 +16,7 @@ import (
 
 const (
 	readBytes    = 4 << 20         // of one answer
-	readGrace    = 5 * time.Second // for a topic that brokers do not know (yet)
+	readGrace    = 3 * time.Second // for a topic that brokers do not know (yet)
 	maxReadPause = time.Second
 	maxBadReads  = 5 // answers in a row that cannot be read
 )

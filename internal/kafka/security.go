@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"time"
@@ -114,6 +115,7 @@ func (c Config) options() ([]kgo.Opt, error) {
 		kgo.WithLogger(clientLog{c.Log}),
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(backoff),
 	}
 	dial, err := c.dialer()
 	if err != nil {
@@ -126,4 +128,11 @@ func (c Config) options() ([]kgo.Opt, error) {
 		opts = append(opts, kgo.SASL(c.SASL.mechanism()))
 	}
 	return opts, nil
+}
+
+// backoff is the pause before the n-th attempt in a row: brokers that come back
+// are found within a second.
+func backoff(n int) time.Duration {
+	d := 50 * time.Millisecond << min(max(n-1, 0), 5)
+	return min(d, time.Second)/2 + rand.N(d/2+1)
 }

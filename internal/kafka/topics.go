@@ -126,28 +126,38 @@ func missing(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
 }
 
+// topicConfigs returns the settings of topics. A topic whose settings may not be
+// read is absent and named by the error.
 func (c *Cluster) topicConfigs(ctx context.Context, names []string) (map[string]map[string]string, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	rcs, err := c.adm.DescribeTopicConfigs(ctx, names...)
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	for _, name := range names {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, name
+		req.Resources = append(req.Resources, r)
+	}
+	resp, err := req.RequestWith(ctx, c.cl)
 	if err != nil {
 		return nil, fmt.Errorf("describe topic settings: %w", err)
 	}
-	out := make(map[string]map[string]string, len(rcs))
+	out := make(map[string]map[string]string, len(names))
 	var errs []error
-	for _, rc := range rcs {
-		if rc.Err != nil {
-			if !missing(rc.Err) {
-				errs = append(errs, fmt.Errorf("describe settings of topic %s: %w (the principal needs DescribeConfigs on it)", rc.Name, rc.Err))
+	for _, r := range resp.Resources {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			if !missing(err) {
+				errs = append(errs, fmt.Errorf("describe settings of topic %s: %w (grant DescribeConfigs on it)", r.ResourceName, err))
 			}
 			continue
 		}
-		conf := make(map[string]string, len(rc.Configs))
-		for _, kv := range rc.Configs {
-			conf[kv.Key] = kv.MaybeValue()
+		conf := make(map[string]string, len(r.Configs))
+		for _, kv := range r.Configs {
+			if kv.Value != nil {
+				conf[kv.Name] = *kv.Value
+			}
 		}
-		out[rc.Name] = conf
+		out[r.ResourceName] = conf
 	}
 	return out, errors.Join(errs...)
 }
