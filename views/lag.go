@@ -38,7 +38,7 @@ func (v *View) Lag(ctx context.Context) ([]Lag, error) {
 
 // Ready returns nil when the view has held, since it was opened, all that its
 // table held at some moment, and follows every partition without errors; else
-// what is in the way.
+// what is in the way, as joined errors.
 func (v *View) Ready() error {
 	r, err := v.acquire()
 	if err != nil {
@@ -48,16 +48,13 @@ func (v *View) Ready() error {
 	var errs []error
 	for p := range r.Partitions {
 		if text := r.troubles[p].Load(); text != nil {
-			errs = append(errs, fmt.Errorf("%s: %s", r.position(p), *text))
+			errs = append(errs, fmt.Errorf("view %s: %s: %s", v.cfg.Table, r.position(p), *text))
 		}
 	}
 	if !r.caughtUp() {
-		errs = append(errs, fmt.Errorf("the copy of %s has not caught up yet (%d records so far)", r.Topic, r.records.Load()))
+		errs = append(errs, fmt.Errorf("view %s: the copy of %s has not caught up yet (%d records so far)", v.cfg.Table, r.Topic, r.records.Load()))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("view %s: %w", v.cfg.Table, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Stats are a view's figures.

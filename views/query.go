@@ -133,3 +133,6 @@ func shorten(s string) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
+
+// Decode makes a row of a key and a value that was read as bytes.
+func (v *View) Decode(key string, value []byte) (Row, error) { return v.row(key, value) }
