@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -25,8 +26,23 @@ func (c *Cluster) Ends(ctx context.Context, p record.Partition) (record.Ends, er
 	return ends[p], err
 }
 
-// EndsOf returns the limits of several partitions' logs, as Ends.
+// endsPatience bounds how long EndsOf waits for leaders that are on the move.
+const endsPatience = 30 * time.Second
+
+// EndsOf returns the limits of several partitions' logs, as Ends. It waits a
+// while for partitions that are just being created or whose leader moves.
 func (c *Cluster) EndsOf(ctx context.Context, parts ...record.Partition) (map[record.Partition]record.Ends, error) {
+	ctx, cancel := context.WithTimeout(ctx, endsPatience)
+	defer cancel()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		ends, err := c.endsOf(ctx, parts)
+		if err == nil || missing(err) || !kerr.IsRetriable(err) || !pause(ctx, wait) {
+			return ends, err
+		}
+	}
+}
+
+func (c *Cluster) endsOf(ctx context.Context, parts []record.Partition) (map[record.Partition]record.Ends, error) {
 	ends := make(map[record.Partition]record.Ends, len(parts))
 	if len(parts) == 0 {
 		return ends, nil
