@@ -142,13 +142,13 @@ func (s *State) Abort() {
 
 // Close releases the state and its store. With flush it first writes what is
 // committed, so that the next restore has nothing to replay; open writes are
-// dropped. No Flush may be running.
+// dropped. While a Flush is running it is an error and does nothing.
 func (s *State) Close(flush bool) error {
-	var err error
 	if s.flushing {
-		err = errors.New("close state: a flush is running")
+		return errors.New("close state: a flush is running")
 	}
-	if flush && err == nil {
+	var err error
+	if flush {
 		s.Abort()
 		err = s.flushNow()
 	}
