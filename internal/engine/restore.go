@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-73111be4/kappa/internal/engine/task"
+	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/state"
 	"github.com/seed-73111be4/kappa/state/changelog"
@@ -85,7 +86,21 @@ func (g *group) openAfter(ctx context.Context, before *openTask, e doRestore) (*
 		return nil, ctx.Err()
 	}
 	defer g.progress.done(e.partition)
-	return g.open(ctx, e.partition, e.topics)
+	return g.openPatiently(ctx, e)
+}
+
+// openPatiently tries until the brokers answer.
+func (g *group) openPatiently(ctx context.Context, e doRestore) (*task.Task, error) {
+	for n := 1; ; n++ {
+		core, err := g.open(ctx, e.partition, e.topics)
+		if err == nil || ctx.Err() != nil || !kafka.Transient(err) {
+			return core, err
+		}
+		g.log.Warn("restore has to wait", "task", e.partition, "err", err)
+		if !pause(ctx, backoff(n)) {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // closeBytes is the most that is written to disk when a task is given up: more

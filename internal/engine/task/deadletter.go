@@ -8,21 +8,22 @@ import (
 	"strings"
 
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/state/changelog"
 )
 
 // Headers that a dead letter carries behind the record's own
 // (docs/format/dead-letter.md).
 const (
-	HeaderGroup     = "kappa-group"
-	HeaderTopic     = "kappa-topic"
-	HeaderPartition = "kappa-partition"
-	HeaderOffset    = "kappa-offset"
-	HeaderTimestamp = "kappa-timestamp"
-	HeaderError     = "kappa-error"
+	HeaderDeadLetter = "kappa-dead-letter" // the version, and the first of them
+	HeaderGroup      = "kappa-group"
+	HeaderTopic      = "kappa-topic"
+	HeaderPartition  = "kappa-partition"
+	HeaderOffset     = "kappa-offset"
+	HeaderTimestamp  = "kappa-timestamp"
+	HeaderError      = "kappa-error"
 )
 
-// letterHeaders is their number.
-const letterHeaders = 6
+const deadLetterVersion = "1"
 
 // maxErrorHeader bounds the error text: a long one must not make a letter that no
 // topic takes.
@@ -35,6 +36,7 @@ func deadLetter(group, topic string, r *record.Record, cause error) Out {
 	return Out{
 		Topic: topic, Key: c.Key, Value: c.Value, Timestamp: r.Timestamp,
 		Headers: append(c.Headers,
+			record.Header{Key: HeaderDeadLetter, Value: []byte(deadLetterVersion)},
 			record.Header{Key: HeaderGroup, Value: []byte(group)},
 			record.Header{Key: HeaderTopic, Value: []byte(r.Topic)},
 			record.Header{Key: HeaderPartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
@@ -69,40 +71,44 @@ type DeadLetter struct {
 // ParseDeadLetter reads a record of a dead-letter topic. The result shares memory
 // with it.
 func ParseDeadLetter(r *record.Record) (DeadLetter, error) {
-	n := len(r.Headers) - letterHeaders
-	if n < 0 || r.Headers[n].Key != HeaderGroup {
-		return DeadLetter{}, errors.New("it is no dead letter: the last headers are not kappa's")
+	n := len(r.Headers) - 1
+	for n >= 0 && r.Headers[n].Key != HeaderDeadLetter {
+		n--
+	}
+	switch {
+	case n < 0:
+		return DeadLetter{}, errors.New("it is no dead letter: it has no header " + HeaderDeadLetter)
+	case string(r.Headers[n].Value) != deadLetterVersion:
+		return DeadLetter{}, fmt.Errorf("it is a dead letter of version %q, this is version %s: %w", r.Headers[n].Value, deadLetterVersion, changelog.ErrVersion)
 	}
 	d := DeadLetter{Record: *r}
 	d.Record.LeaderEpoch = -1
 	d.Record.Headers = slices.Clip(r.Headers[:n])
-	for _, h := range r.Headers[n:] {
-		if err := d.read(h); err != nil {
+	for _, h := range r.Headers[n+1:] {
+		if err := d.read(h.Key, string(h.Value)); err != nil {
 			return DeadLetter{}, fmt.Errorf("header %s: %w", h.Key, err)
 		}
 	}
 	return d, nil
 }
 
-func (d *DeadLetter) read(h record.Header) (err error) {
-	text := string(h.Value)
-	switch h.Key {
+// read takes one header; one that it does not know is passed over.
+func (d *DeadLetter) read(key, value string) (err error) {
+	switch key {
 	case HeaderGroup:
-		d.Group = text
+		d.Group = value
 	case HeaderTopic:
-		d.Record.Topic = text
+		d.Record.Topic = value
 	case HeaderPartition:
 		var p int64
-		p, err = strconv.ParseInt(text, 10, 32)
+		p, err = strconv.ParseInt(value, 10, 32)
 		d.Record.Partition = int32(p)
 	case HeaderOffset:
-		d.Record.Offset, err = strconv.ParseInt(text, 10, 64)
+		d.Record.Offset, err = strconv.ParseInt(value, 10, 64)
 	case HeaderTimestamp:
-		d.Record.Timestamp, err = strconv.ParseInt(text, 10, 64)
+		d.Record.Timestamp, err = strconv.ParseInt(value, 10, 64)
 	case HeaderError:
-		d.Error = text
-	default:
-		err = errors.New("it is not of a dead letter")
+		d.Error = value
 	}
 	return err
 }
