@@ -116,6 +116,9 @@ func (c *engineCollector) latency(ch chan<- prometheus.Metric, g *engine.GroupSt
 func (c *engineCollector) task(ch chan<- prometheus.Metric, group string, t *engine.TaskStats) {
 	task := itoa(t.Partition)
 	for fate, n := range t.Counts {
+		if t.Phase == engine.Restoring {
+			break // not known yet: a 0 would look like a counter that starts again
+		}
 		c.records.send(ch, float64(n), group, task, record.Fate(fate).String())
 	}
 	for _, topic := range slices.Sorted(maps.Keys(t.Lag)) {
