@@ -1,0 +1,27 @@
+package kappa
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/views"
+)
+
+// hint says how to mend an error, where its type tells and its text does not.
+func hint(app App, err error) string {
+	waiting := (*views.WaitError)(nil)
+	switch {
+	case errors.As(err, &waiting):
+		return "give it more time with --wait; a log that ends in an open transaction is readable once that has ended"
+	case errors.Is(err, errNoGroup):
+		return "groups are named as in their definitions, not as their topics"
+	case errors.Is(err, record.ErrUnknownTopic) && len(app.Groups) > 0:
+		return fmt.Sprintf("%s topics create makes the topics that the groups need; %s run makes their own", app.Name, app.Name)
+	case errors.Is(err, record.ErrUnknownTopic):
+		return fmt.Sprintf("%s topics list shows what there is", app.Name)
+	case errors.Is(err, record.ErrRecreated):
+		return "the topic was deleted and made anew: what was computed of the old one does not fit; use a new group, or delete the group's topics and state as well"
+	}
+	return ""
+}

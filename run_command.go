@@ -1,0 +1,112 @@
+package kappa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed-73111be4/kappa/topology"
+)
+
+// drainTime is how long an engine that is asked to stop may take.
+const drainTime = 2 * time.Second
+
+func runCommand(app App) *cobra.Command {
+	return RunCommand(app.Name, func(*cobra.Command) ([]*topology.Def, error) { return app.Groups, nil })
+}
+
+// RunCommand returns a verb run whose groups depend on flags of the verb, which
+// the caller adds. A program whose groups are fixed names them in [App] and has
+// the verb without it. The name is that of the program.
+func RunCommand(name string, groups func(cmd *cobra.Command) ([]*topology.Def, error)) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the groups, exactly once",
+		Long: `Run the program's groups until SIGINT or SIGTERM. Several processes share the
+work: run the same command again, with a state directory of its own.
+
+The groups' own topics (tables, loops, state) are created; a missing input is an
+error. A process that was killed goes on where its last commit stands.`,
+		Example: fmt.Sprintf("  %s run --brokers 127.0.0.1:9092 --state-dir state", name),
+		Args:    cobra.NoArgs,
+	}
+	runFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		defs, err := groups(cmd)
+		if err != nil {
+			return err
+		}
+		o, err := runOptions(name, cmd)
+		if err != nil {
+			return err
+		}
+		c, err := Connect(cmd)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return c.run(cmd.Context(), defs, o, flags{cmd.Flags()}.on("leave"))
+	}
+	return cmd
+}
+
+func runFlags(f *pflag.FlagSet) {
+	f.String("state-dir", "", "directory for local copies of the state, one a process (default: in memory, read from Kafka at every start)")
+	f.String("instance", "", "name of this process among the groups' members (default: a random one, kept in the state directory)")
+	f.Duration("commit-interval", 100*time.Millisecond, "time between commits")
+	f.Int("workers", 0, "tasks of a group that run at once (default: the number of cores)")
+	memory := byteSize(256 << 20)
+	f.Var(&memory, "memory", "bound for state held in memory, such as 512MiB")
+	f.Duration("session-timeout", 10*time.Second, "silence after which the tasks go to other processes")
+	f.String("on-task-failure", "exit", "what follows when a record cannot be processed: exit, or pause that task alone")
+	f.String("start", "", "where a group that has not run before starts: earliest or latest (default: as its definition says)")
+	f.Bool("leave", false, "when stopped, give the tasks to the others at once: this process will not come back soon")
+	f.String("http", "", "address for metrics, health and views, on loopback where it has no host (default: none)")
+}
+
+func runOptions(app string, cmd *cobra.Command) (Options, error) {
+	f := flags{cmd.Flags()}
+	o := Options{
+		App: app, StateDir: f.text("state-dir"), Instance: f.text("instance"), HTTP: f.text("http"), Start: f.text("start"),
+		MemoryBytes: int64(*f.Lookup("memory").Value.(*byteSize)),
+	}
+	o.CommitInterval, _ = f.GetDuration("commit-interval")
+	o.SessionTimeout, _ = f.GetDuration("session-timeout")
+	o.Workers, _ = f.GetInt("workers")
+	switch v := f.text("on-task-failure"); v {
+	case "exit":
+	case "pause":
+		o.PauseFailed = true
+	default:
+		return o, &usageError{fmt.Errorf("--on-task-failure %s: use exit or pause", v)}
+	}
+	return o, nil
+}
+
+// run runs the groups until ctx ends or they fail.
+func (c *Client) run(ctx context.Context, defs []*topology.Def, o Options, leave bool) error {
+	e, err := c.Start(ctx, defs, o)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped before it ran
+	}
+	if err != nil {
+		return err
+	}
+	stop := e.Stop
+	if leave {
+		stop = e.Leave
+	}
+	defer context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		if err := stop(ctx); err != nil {
+			c.log.Warn("stopped with work open; a restart does it again", "err", err)
+		}
+	})()
+	c.log.Info("running", "groups", groupNames(defs), "instance", e.Instance())
+	return e.Wait()
+}
