@@ -13,6 +13,10 @@ import (
 type writeSet struct {
 	buf  []byte
 	list []write
+	// last is where the last write of a key is in list; of the first indexed
+	// writes only. Most callbacks write too little to need it.
+	last    map[string]int
+	indexed int
 }
 
 type write struct {
@@ -20,7 +24,12 @@ type write struct {
 	deleted         bool
 }
 
-func (w *writeSet) reset() { w.buf, w.list = w.buf[:0], w.list[:0] }
+func (w *writeSet) reset() {
+	w.buf, w.list = w.buf[:0], w.list[:0]
+	if w.indexed > 0 {
+		w.last, w.indexed = nil, 0
+	}
+}
 
 func (w *writeSet) add(key, value []byte, deleted bool) {
 	at := len(w.buf)
@@ -33,33 +42,53 @@ func (w *writeSet) at(i int) (key, value []byte, deleted bool) {
 	return w.buf[e.key:e.value:e.value], w.buf[e.value:e.end:e.end], e.deleted
 }
 
+// fewWrites are searched one by one.
+const fewWrites = 32
+
 // find returns the last write to key.
 func (w *writeSet) find(key []byte) (value []byte, deleted, ok bool) {
-	for i := len(w.list) - 1; i >= 0; i-- {
+	if len(w.list)-w.indexed > fewWrites {
+		w.index()
+	}
+	for i := len(w.list) - 1; i >= w.indexed; i-- {
 		if k, v, d := w.at(i); bytes.Equal(k, key) {
 			return v, d, true
 		}
 	}
-	return nil, false, false
+	i, ok := w.last[string(key)]
+	if !ok {
+		return nil, false, false
+	}
+	_, value, deleted = w.at(i)
+	return value, deleted, true
+}
+
+func (w *writeSet) index() {
+	if w.last == nil {
+		w.last = make(map[string]int, 2*len(w.list))
+	}
+	for ; w.indexed < len(w.list); w.indexed++ {
+		k, _, _ := w.at(w.indexed)
+		w.last[string(k)] = w.indexed
+	}
 }
 
 // within returns the last write per key of from <= key < to, ascending.
 func (w *writeSet) within(from, to []byte) []int {
 	var out []int
-	for i := range w.list {
+	for i := len(w.list) - 1; i >= 0; i-- { // the last one first
 		k, _, _ := w.at(i)
-		if bytes.Compare(k, from) < 0 || (to != nil && bytes.Compare(k, to) >= 0) {
-			continue
+		if bytes.Compare(k, from) >= 0 && (to == nil || bytes.Compare(k, to) < 0) {
+			out = append(out, i)
 		}
-		out = slices.DeleteFunc(out, func(j int) bool { o, _, _ := w.at(j); return bytes.Equal(o, k) })
-		out = append(out, i)
 	}
-	slices.SortFunc(out, func(a, b int) int {
-		ka, _, _ := w.at(a)
-		kb, _, _ := w.at(b)
-		return bytes.Compare(ka, kb)
-	})
-	return out
+	slices.SortStableFunc(out, func(a, b int) int { return bytes.Compare(w.key(a), w.key(b)) })
+	return slices.CompactFunc(out, func(a, b int) bool { return bytes.Equal(w.key(a), w.key(b)) })
+}
+
+func (w *writeSet) key(i int) []byte {
+	e := w.list[i]
+	return w.buf[e.key:e.value]
 }
 
 // arena hands out memory that stays until release: what is emitted must not move
