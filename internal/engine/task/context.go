@@ -147,19 +147,20 @@ func (c *taskContext) joinKey(topic string, key []byte) []byte {
 // decode decodes state for a callback. The codec may keep the slice it is given
 // and the callback may change the value, so the codec gets a copy unless it is
 // known to make one.
-func (c *taskContext) decode(what string, codec interface{ Decode([]byte) (any, error) }, data []byte) any {
+func (c *taskContext) decode(name string, codec interface{ Decode([]byte) (any, error) }, data []byte) any {
 	v, err := codec.Decode(owned(codec, data))
 	if err != nil {
-		c.Fail(fmt.Errorf("decode %s: %w", what, err))
+		c.Fail(fmt.Errorf("decode the value of %s: %w", name, err))
 	}
 	return v
 }
 
-// encode encodes a value of what into memory that lives until the next encode.
-func (c *taskContext) encode(what string, codec schema.Appender, value any) []byte {
+// encode encodes a value for a topic or store into memory that lives until the next
+// encode.
+func (c *taskContext) encode(name string, codec schema.Appender, value any) []byte {
 	data, err := codec.AppendEncode(c.value[:0], value)
 	if err != nil {
-		c.Fail(fmt.Errorf("encode %s: %w", what, err))
+		c.Fail(fmt.Errorf("encode a value for %s: %w", name, err))
 	}
 	c.value = data
 	return data
@@ -219,7 +220,7 @@ func (c *taskContext) Value() any {
 	if !found {
 		return nil
 	}
-	return c.decode("value of "+plan.Topic, plan.Codec, data)
+	return c.decode(plan.Topic, plan.Codec, data)
 }
 
 func (c *taskContext) SetValue(value any, options ...goka.ContextOption) {
@@ -260,7 +261,7 @@ func (c *taskContext) Join(table goka.Table) any {
 	if !found {
 		return nil
 	}
-	return c.decode("value of "+in.Topic, in.Codec, data)
+	return c.decode(in.Topic, in.Codec, data)
 }
 
 func (c *taskContext) lookup(table goka.Table) Lookup {

@@ -310,7 +310,7 @@ func TestWhatTheGroupLacksIsNamed(t *testing.T) {
 		`topic "t" is no output of group g`:  func(ctx goka.Context, _ any) { ctx.Emit("t", "k", "v") },
 		"group g has no loop: add a Loop":    func(ctx goka.Context, _ any) { ctx.Loopback("k", "v") },
 		`group g has no store "s": add`:      func(ctx goka.Context, _ any) { processors.FromContext(ctx).Store("s") },
-		"encode out: schema: string cannot":  func(ctx goka.Context, _ any) { ctx.Emit("out", "k", 1) },
+		"encode a value for out: schema: s":  func(ctx goka.Context, _ any) { ctx.Emit("out", "k", 1) },
 		"Fail without an error":              func(ctx goka.Context, _ any) { ctx.Fail(nil) },
 		"count dead (4): a callback":         func(ctx goka.Context, _ any) { processors.FromContext(ctx).Count(record.Dead) },
 		"count unknown (200): a callback":    func(ctx goka.Context, _ any) { processors.FromContext(ctx).Count(200) },

@@ -31,14 +31,14 @@ func (s *namedStore) Get(key string) any {
 	if !found {
 		return nil
 	}
-	return s.ctx.decode("value of store "+s.plan.Name, s.plan.Codec, data)
+	return s.ctx.decode(s.plan.Name, s.plan.Codec, data)
 }
 
 func (s *namedStore) Set(key string, value any) {
 	if value == nil {
 		s.ctx.Fail(fmt.Errorf("store %s: cannot set nil as value: use Delete", s.plan.Name))
 	}
-	data := s.ctx.encode("value of store "+s.plan.Name, s.plan.Codec, value)
+	data := s.ctx.encode(s.plan.Name, s.plan.Codec, value)
 	s.set(s.stringKey(key), data)
 }
 
@@ -56,7 +56,7 @@ func (s *namedStore) DeleteBytes(key []byte)             { s.ctx.writes.add(s.st
 func (s *namedStore) Scan(prefix string, fn func(key string, value any) bool) {
 	r := state.Prefix([]byte(prefix))
 	s.ScanBytes(r.From, r.To, func(key, value []byte) bool {
-		return fn(string(key), s.ctx.decode("value of store "+s.plan.Name, s.plan.Codec, value))
+		return fn(string(key), s.ctx.decode(s.plan.Name, s.plan.Codec, value))
 	})
 }
 
