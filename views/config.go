@@ -28,7 +28,7 @@ type Config struct {
 	// Codec decodes values for Get and Scan. Nil: values are the raw bytes.
 	Codec Codec
 	// CacheBytes bounds the memory for recently read keys. Default 32 MiB; less
-	// than 0 switches the cache off, as is right for a DB in memory.
+	// than 0 switches the cache off, as is right for a view that is read once.
 	CacheBytes int64
 	// Buffer is the number of changes that wait for a slow subscriber before it
 	// is told [ErrLagging]. Default 4096.

@@ -21,6 +21,7 @@ const (
 // request are the parameters of a read. Each may be given once.
 type request struct {
 	views.Query
+	cursor string // goes before From
 	key    string
 	hasKey bool
 	wait   time.Duration
@@ -39,7 +40,7 @@ func (r *request) parameters() map[string]func(string) error {
 	}
 	return map[string]func(string) error{
 		"prefix": text(&r.Prefix), "prefix64": binary(&r.Prefix),
-		"from": text(&r.From), "from64": binary(&r.From), "cursor": binary(&r.From),
+		"from": text(&r.From), "from64": binary(&r.From), "cursor": binary(&r.cursor),
 		"to": text(&r.To), "to64": binary(&r.To),
 		"key": key(text(&r.key)), "key64": key(binary(&r.key)),
 		"limit": r.setLimit, "wait": r.setWait,
@@ -61,7 +62,7 @@ func (r *request) setWait(s string) (err error) {
 }
 
 // excluding are parameters that set the same thing.
-var excluding = [...][]string{{"prefix", "prefix64"}, {"from", "from64", "cursor"}, {"to", "to64"}, {"key", "key64"}}
+var excluding = [...][]string{{"prefix", "prefix64"}, {"from", "from64"}, {"to", "to64"}, {"key", "key64"}}
 
 func parse(r *http.Request) (*request, *problem) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -87,6 +88,9 @@ func parse(r *http.Request) (*request, *problem) {
 		if len(given) > 1 {
 			return nil, bad(fmt.Sprintf("parameters %s exclude each other", strings.Join(given, " and ")), "give one of them")
 		}
+	}
+	if out.cursor != "" {
+		out.From = out.cursor
 	}
 	return out, nil
 }

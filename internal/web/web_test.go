@@ -103,7 +103,7 @@ func TestAnswers(t *testing.T) {
 		"/views/routes/none", "/views/none/k", "/nothing", "/views/routes/a/b",
 		"/views/bad/k", "/views/bad",
 		"/views/routes?limit=0", "/views/routes?limit=99999", "/views/routes?wait=soon", "/views/routes?wait=1h", "/views/routes?lmit=3",
-		"/views/routes?key64=!", "/views/routes?from=a&cursor=YQ", "/views/routes?limit=1&limit=2", "/views/routes/k?key=k", "/views/routes?prefix=%zz",
+		"/views/routes?key64=!", "/views/routes?from=a&from64=YQ", "/views/routes?from=E&limit=2&cursor=SkZLLUxBWA", "/views/routes?limit=1&limit=2", "/views/routes/k?key=k", "/views/routes?prefix=%zz",
 	} {
 		out.WriteString(get(h, "GET", path) + "\n")
 	}
