@@ -36,8 +36,9 @@ type Engine struct {
 	groups   []*group
 	lookups  map[string]Lookup
 
-	mu       sync.Mutex // guards err, stopping
+	mu       sync.Mutex // guards err, running, stopping
 	err      error
+	running  bool // Start has done its part
 	stopping bool
 	stopped  chan struct{} // closed when everything has ended
 }
@@ -61,9 +62,16 @@ func Start(ctx context.Context, plans []*topology.Plan, o Options) (*Engine, err
 	e := &Engine{o: o, stopped: make(chan struct{}), lookups: map[string]Lookup{}}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.start(ctx, plans); err != nil {
+		e.begin()
+		for _, g := range e.groups {
+			if g.member != nil {
+				g.member.Kill()
+			}
+		}
 		e.release()
 		return nil, err
 	}
+	e.started()
 	return e, nil
 }
 
@@ -189,12 +197,32 @@ func (e *Engine) fail(err error) {
 	if first {
 		e.err = err
 	}
+	running := e.running
 	e.mu.Unlock()
 	if !first {
 		return
 	}
 	e.o.Log.Error("engine fails", "err", err)
-	go func() { // not in the run group, which it waits for; Wait waits for it
+	if running {
+		e.giveUp()
+	}
+}
+
+// started lets failures shut down from now on; one that came before does at once.
+func (e *Engine) started() {
+	e.mu.Lock()
+	e.running = true
+	failed := e.err != nil
+	e.mu.Unlock()
+	if failed {
+		e.giveUp()
+	}
+}
+
+// giveUp shuts down on a goroutine of its own: not in the run group, which it
+// waits for. Wait waits for it.
+func (e *Engine) giveUp() {
+	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
 		_ = e.shutdown(ctx, false)

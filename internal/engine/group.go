@@ -31,6 +31,7 @@ type group struct {
 	log        *slog.Logger
 	partitions map[string]int32 // of every topic of the plan
 	maxRecord  map[string]int
+	maxBatch   int32 // what every topic of the group takes: its producers batch by it
 	tasks      int32
 	retention  map[string]string // delete.retention.ms of the logs that stores are copies of
 	lookups    map[string]Lookup
@@ -61,6 +62,7 @@ func (g *group) newRunner(id int) (*runner, error) {
 		TransactionalID: fmt.Sprintf("%s.%s.%d", g.plan.Group, g.engine.instance, id),
 		Timeout:         o.TransactionTimeout,
 		Compression:     o.Compression,
+		MaxBatchBytes:   g.maxBatch,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("group %s: worker %d: %w", g.plan.Group, id, err)
@@ -178,6 +180,15 @@ func (g *group) taskFailed(partition int32, err error) {
 	g.log.Error("task failed", "task", partition, "err", err)
 	if !g.engine.o.PauseFailed {
 		g.fail(fmt.Errorf("group %s: task %d stopped: %w", g.plan.Group, partition, err))
+	}
+}
+
+// abandon ends a restore that nobody waits for any more.
+func (g *group) abandon(partition int32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if o := g.opens[partition]; o != nil {
+		o.cancel()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/seed-73111be4/kappa/internal/control"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/internal/kafka/balance"
 	"github.com/seed-73111be4/kappa/record"
@@ -29,6 +30,27 @@ func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
 			return fmt.Errorf("group %s: %w", p.Group, err)
 		}
 		e.groups = append(e.groups, g)
+	}
+	return e.alias(ctx)
+}
+
+// alias names the groups' tables in the control topic, for views. A name that has
+// an alias already keeps it: a reset or a switch may have moved it.
+func (e *Engine) alias(ctx context.Context) error {
+	if err := control.Ensure(ctx, e.o.Cluster); err != nil {
+		return err
+	}
+	aliases, err := control.Read(ctx, e.o.Cluster)
+	if err != nil {
+		return err
+	}
+	for _, g := range e.groups {
+		if _, named := aliases[g.plan.Group]; named || g.plan.Table == nil {
+			continue
+		}
+		if err := control.SetAlias(ctx, e.o.Cluster, g.plan.Group, g.plan.Table.Topic); err != nil {
+			return fmt.Errorf("group %s: %w", g.plan.Group, err)
+		}
 	}
 	return nil
 }
@@ -137,11 +159,15 @@ func (g *group) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.maxBatch = 1 << 30
 	for name, t := range topics {
 		g.partitions[name] = t.Partitions
 		if n, err := strconv.Atoi(t.Config["max.message.bytes"]); err == nil {
-			g.maxRecord[name] = n
+			g.maxBatch = min(g.maxBatch, int32(min(n, 1<<30)))
 		}
+	}
+	for name := range topics {
+		g.maxRecord[name] = int(g.maxBatch)
 	}
 	for _, name := range logs {
 		if v, ok := topics[name].Config["delete.retention.ms"]; ok {

@@ -30,6 +30,7 @@ type host interface {
 	stop([]record.Partition)
 	store(r *runner, e doStore)
 	closeState(e doClose)
+	abandon(partition int32)
 	purge(map[record.Partition]int64)
 	taskFailed(partition int32, err error)
 	fail(error)
@@ -153,6 +154,8 @@ func (r *runner) inform(e effect) {
 		r.host.store(r, e)
 	case doClose:
 		r.host.closeState(e)
+	case doAbandon:
+		r.host.abandon(e.partition)
 	case doPurge:
 		r.host.purge(e.before)
 	case doCall:

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/seed-73111be4/kappa/internal/engine/task"
-	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
 )
 
@@ -74,24 +73,12 @@ func (w *worker) inTxn(tasks []int32) bool {
 func (w *worker) assigned(e evAssigned) {
 	w.fence, w.staleAt = e.fence, time.Time{}
 	for _, t := range e.tasks {
-		h := w.task(t.Task)
-		if h == nil {
-			h = &held{partition: t.Task, phase: Restoring}
+		if h := w.task(t.Task); h == nil {
+			h = &held{partition: t.Task, topics: slices.Clone(t.Topics)}
 			w.add(h)
-		}
-		fresh := h.topics == nil
-		h.topics = union(h.topics, t.Topics)
-		switch {
-		case fresh:
 			w.restore(h)
-		case h.core != nil:
-			w.do(doSeek{w.seeksOf(h, t.Topics)})
 		}
 	}
-}
-
-func (w *worker) seeksOf(h *held, topics []string) []kafka.Seek {
-	return slices.DeleteFunc(w.seeks(h), func(s kafka.Seek) bool { return !slices.Contains(topics, s.Partition.Topic) })
 }
 
 func (w *worker) restore(h *held) {
@@ -136,6 +123,8 @@ func (w *worker) letGo(h *held, flush bool) {
 	if h.core != nil {
 		w.do(doClose{h.partition, h.core.State(), flush})
 		h.core = nil
+	} else if h.phase == Restoring {
+		w.do(doAbandon{h.partition})
 	}
 	h.storing = false
 }
@@ -201,17 +190,6 @@ func (w *worker) purge(h *held) {
 		h.purged = next
 		w.do(doPurge{map[record.Partition]int64{part: next}})
 	}
-}
-
-func union(a, b []string) []string {
-	out := slices.Clone(a)
-	for _, s := range b {
-		if !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 func assigned(topics []string, topic string) bool { return slices.Contains(topics, topic) }
