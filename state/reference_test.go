@@ -13,10 +13,12 @@ type reference struct {
 	committed map[string]string
 	open      map[string]*string // nil: deleted
 	order     []string
+	stamp     int64 // of the writes that follow
+	stamps    map[string]int64
 }
 
 func newReference() *reference {
-	return &reference{committed: map[string]string{}, open: map[string]*string{}}
+	return &reference{committed: map[string]string{}, open: map[string]*string{}, stamps: map[string]int64{}}
 }
 
 func (r *reference) get(key string) (string, bool) {
@@ -34,7 +36,7 @@ func (r *reference) write(key string, value *string) {
 	if _, ok := r.open[key]; !ok {
 		r.order = append(r.order, key)
 	}
-	r.open[key] = value
+	r.open[key], r.stamps[key] = value, r.stamp
 }
 
 func (r *reference) commit() {

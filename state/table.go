@@ -14,8 +14,8 @@ type TableOptions struct {
 	// MemoryBytes bounds the memory of cells and index together; default 64 MiB.
 	// Only what the Store holds, too, can be evicted: while more than that is not
 	// flushed, the table grows beyond the bound, and Full says so. Not counted
-	// are the old values of the open transaction, the lists of what is dirty and
-	// unflushed (4 bytes a key each), the copy that a running flush writes from,
+	// are the old values of the open transaction, the lists of what is dirty (12
+	// bytes a key) and unflushed (4 bytes a key), the copy that a running flush writes from,
 	// and, while the index doubles, its old half.
 	MemoryBytes int64
 }
@@ -39,6 +39,9 @@ type Table struct {
 	dirty []uint32 // indexes into unflushed, in order of first write
 	undo  undoLog
 	mark  int // length of unflushed when the transaction began
+
+	stamp  int64   // of the writes that follow
+	stamps []int64 // of dirty keys, by their index in unflushed; others are old
 
 	dirtyBytes int64
 	gained     int64 // what the open transaction has added to unflushedBytes
@@ -154,6 +157,10 @@ func (t *Table) cache(h uint64, key, value []byte, absent bool) (cell, error) {
 	return c, err
 }
 
+// SetStamp sets the time that the writes which follow are of; EachDirty tells that
+// of a key's last write. The table itself makes no use of it.
+func (t *Table) SetStamp(ms int64) { t.stamp = ms }
+
 // Set writes a value; a nil value is stored as an empty one.
 func (t *Table) Set(key, value []byte) error { return t.write(key, value, false) }
 
@@ -175,6 +182,7 @@ func (t *Table) write(key, value []byte, deleted bool) error {
 		t.dirty = append(t.dirty, c.idx())
 		c.setTxn(t.txn)
 	}
+	t.noteStamp(c)
 	c, err := t.rewrite(h, r, c, value, deleted)
 	if err != nil {
 		return err
@@ -197,7 +205,17 @@ func (t *Table) writeNew(h uint64, key, value []byte, deleted bool) error {
 	t.dirty = append(t.dirty, c.idx())
 	t.dirtyBytes += c.size()
 	c.setTxn(t.txn)
+	t.noteStamp(c)
 	return nil
+}
+
+// noteStamp keeps the stamp of a key that is being written.
+func (t *Table) noteStamp(c cell) {
+	i := int(c.idx())
+	if i >= len(t.stamps) {
+		t.stamps = append(t.stamps, make([]int64, i+1-len(t.stamps))...)
+	}
+	t.stamps[i] = t.stamp
 }
 
 // Load takes over a write that is committed already: of a restore, or of a
@@ -283,16 +301,16 @@ func (t *Table) rewrite(h uint64, r ref, c cell, value []byte, deleted bool) (ce
 func (t *Table) Dirty() (keys int, bytes int64) { return len(t.dirty), t.dirtyBytes }
 
 // EachDirty calls fn with the last value of each key that the open transaction
-// has written, in the order of first write. The slices stay valid and unchanged
-// until the next write, Commit or Abort.
-func (t *Table) EachDirty(fn func(key, value []byte, deleted bool) error) error {
+// has written, and the stamp of its last write, in the order of first write. The
+// slices stay valid and unchanged until the next write, Commit or Abort.
+func (t *Table) EachDirty(fn func(key, value []byte, deleted bool, stamp int64) error) error {
 	for _, idx := range t.dirty {
 		c := t.cells.at(t.unflushed[idx])
 		var value []byte
 		if !c.deleted() {
 			value = c.value()
 		}
-		if err := fn(c.key(), value, c.deleted()); err != nil {
+		if err := fn(c.key(), value, c.deleted(), t.stamps[idx]); err != nil {
 			return err
 		}
 	}

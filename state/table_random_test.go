@@ -81,6 +81,8 @@ func (w *walk) value() string {
 }
 
 func (w *walk) step() {
+	w.ref.stamp++
+	w.table.SetStamp(w.ref.stamp)
 	switch op := w.next() % 32; {
 	case op < 8:
 		w.get(w.key())
@@ -165,11 +167,14 @@ func (w *walk) preload() {
 
 func (w *walk) endTransaction(commit bool) {
 	var got []string
-	must(w.t, w.table.EachDirty(func(key, value []byte, deleted bool) error {
+	must(w.t, w.table.EachDirty(func(key, value []byte, deleted bool, stamp int64) error {
 		got = append(got, string(key))
 		want := w.ref.open[string(key)]
 		if deleted != (want == nil) || want != nil && *want != string(value) {
 			w.t.Fatalf("EachDirty: wrong value of %.20q", key)
+		}
+		if want := w.ref.stamps[string(key)]; stamp != want {
+			w.t.Fatalf("EachDirty: %.20q has stamp %d, want %d", key, stamp, want)
 		}
 		return nil
 	}))

@@ -41,7 +41,7 @@ func TestGetSetAndCommitDoNotAllocate(t *testing.T) {
 			v, _, _ := table.Get(k)
 			must(t, table.Set(k, v))
 		}
-		must(t, table.EachDirty(func([]byte, []byte, bool) error { return nil }))
+		must(t, table.EachDirty(func([]byte, []byte, bool, int64) error { return nil }))
 		table.Commit()
 	})
 	if allocs > 0 {
@@ -186,7 +186,7 @@ func TestALargeValueThatGrowsIsPatchedEverywhere(t *testing.T) {
 	for n := 1; n <= 1<<20; n *= 4 {
 		must(t, table.Set([]byte("k"), bytes.Repeat([]byte("x"), n)))
 	}
-	must(t, table.EachDirty(func(_, v []byte, _ bool) error {
+	must(t, table.EachDirty(func(_, v []byte, _ bool, _ int64) error {
 		if len(v) != 1<<20 {
 			t.Errorf("%d bytes", len(v))
 		}

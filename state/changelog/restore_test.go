@@ -80,7 +80,7 @@ func (w *world) restart(s *changelog.State, flush bool) *changelog.State {
 // and markers, and commits.
 func (w *world) commit(s *changelog.State, join int64) {
 	w.t.Helper()
-	must(w.t, s.EachChange(func(topic string, key, value []byte) error {
+	must(w.t, s.EachChange(func(topic string, key, value []byte, _ int64) error {
 		w.logOf(topic).put(bytes.Clone(key), bytes.Clone(value))
 		return nil
 	}))

@@ -61,11 +61,11 @@ func positionsOf(ts []tracked) []record.Position {
 }
 
 // EachChange calls fn with the last value of every key that the open transaction
-// has written and that has a log, in the order of first write. A nil value is a
-// tombstone. The slices stay unchanged until Commit or Abort. The positions
+// has written and that has a log, and the stamp (state.Table.SetStamp) of its last
+// write, in the order of first write. A nil value is a tombstone. The slices stay unchanged until Commit or Abort. The positions
 // record is not among them.
-func (s *State) EachChange(fn func(topic string, key, value []byte) error) error {
-	return s.Table.EachDirty(func(key, value []byte, deleted bool) error {
+func (s *State) EachChange(fn func(topic string, key, value []byte, stamp int64) error) error {
+	return s.Table.EachDirty(func(key, value []byte, deleted bool, stamp int64) error {
 		var topic string
 		switch logOf(key) {
 		case TableLog:
@@ -80,7 +80,7 @@ func (s *State) EachChange(fn func(topic string, key, value []byte) error) error
 		} else if value == nil {
 			value = []byte{}
 		}
-		return fn(topic, key, value)
+		return fn(topic, key, value, stamp)
 	})
 }
 

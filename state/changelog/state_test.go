@@ -24,7 +24,7 @@ func TestChangesAreTheLastValuePerKeyWithItsLog(t *testing.T) {
 	must(t, s.Table.Delete(table("gone")))
 	must(t, s.Table.Delete(named("gone")))
 	var got []string
-	must(t, s.EachChange(func(topic string, key, value []byte) error {
+	must(t, s.EachChange(func(topic string, key, value []byte, _ int64) error {
 		got = append(got, fmt.Sprintf("%s %q=%q %v", topic, key, value, value == nil))
 		return nil
 	}))
@@ -39,7 +39,7 @@ func TestChangesAreTheLastValuePerKeyWithItsLog(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	stop := errors.New("stop")
-	if err := s.EachChange(func(string, []byte, []byte) error { return stop }); err != stop {
+	if err := s.EachChange(func(string, []byte, []byte, int64) error { return stop }); err != stop {
 		t.Errorf("EachChange: %v", err)
 	}
 	s.Abort()
@@ -53,7 +53,7 @@ func TestKeysOfChangesLiveUntilTheTransactionEnds(t *testing.T) {
 		set(t, s, named(fmt.Sprintf("key-%05d", i)), "v")
 	}
 	var keys [][]byte
-	must(t, s.EachChange(func(_ string, key, _ []byte) error { keys = append(keys, key); return nil }))
+	must(t, s.EachChange(func(_ string, key, _ []byte, _ int64) error { keys = append(keys, key); return nil }))
 	for i, k := range keys {
 		if !strings.HasSuffix(string(k), fmt.Sprintf("key-%05d", i)) {
 			t.Fatalf("key %d is %q now", i, k)
@@ -71,7 +71,7 @@ func TestEachChangeOfTheTableDoesNotAllocate(t *testing.T) {
 		set(t, s, named(fmt.Sprint(i)), "v")
 	}
 	n := 0
-	count := func(string, []byte, []byte) error { n++; return nil }
+	count := func(string, []byte, []byte, int64) error { n++; return nil }
 	if a := testing.AllocsPerRun(100, func() { s.EachChange(count) }); a > 2 {
 		t.Errorf("%v allocations for 200 changes", a)
 	}

@@ -110,6 +110,7 @@ func (c *taskContext) drop() {
 // apply makes the effects of the callback that has returned.
 func (c *taskContext) apply() error {
 	table := c.t.cfg.State.Table
+	table.SetStamp(c.stamp())
 	for i := range c.writes.list {
 		key, value, deleted := c.writes.at(i)
 		var err error
@@ -125,6 +126,15 @@ func (c *taskContext) apply() error {
 	c.t.emits = append(c.t.emits, c.emits...)
 	c.drop()
 	return nil
+}
+
+// stamp is the event time of what the callback changes: that of its record, and the
+// stream time where the record has none.
+func (c *taskContext) stamp() int64 {
+	if c.rec.Timestamp < 0 {
+		return c.t.pos.StreamTime
+	}
+	return c.rec.Timestamp
 }
 
 // get reads a key as the callback sees it: its own writes first.

@@ -19,7 +19,7 @@ type Change struct {
 	Topic     string
 	Key       []byte
 	Value     []byte // nil deletes
-	Timestamp int64
+	Timestamp int64  // of the record that caused it; of the positions the stream time
 	// Positions marks the one record that says how far the task has come. It is
 	// always the last, and always there.
 	Positions bool
@@ -30,8 +30,8 @@ type Change struct {
 // The slices stay unchanged until Commit or Abort. The task must not be stepped
 // between Seal and these.
 func (t *Task) Seal(write func(Change) error) error {
-	err := t.cfg.State.EachChange(func(topic string, key, value []byte) error {
-		return write(Change{Topic: topic, Key: key, Value: value, Timestamp: t.pos.StreamTime})
+	err := t.cfg.State.EachChange(func(topic string, key, value []byte, stamp int64) error {
+		return write(Change{Topic: topic, Key: key, Value: value, Timestamp: stamp})
 	})
 	if err != nil {
 		return fmt.Errorf("changelog of %s/%d: %w", t.plan.Group, t.cfg.Partition, err)

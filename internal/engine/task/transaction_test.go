@@ -271,6 +271,35 @@ func TestSealEndsWithThePositions(t *testing.T) {
 	same(t, "commits", r.task.State().Positions().Epoch, 1)
 }
 
+func TestAChangeHasTheTimeOfItsCause(t *testing.T) {
+	r := newRig(t, topology.Persist(str), topology.Store("s", str), topology.Visitor("visit", func(ctx goka.Context, _ any) { ctx.SetValue("x") }),
+		input(func(ctx goka.Context, msg any) {
+			if msg == "set" {
+				ctx.SetValue("v")
+			}
+			processors.FromContext(ctx).Store("s").Set("last", ctx.Key())
+		}))
+	for _, m := range []struct {
+		key, value string
+		ms         int64
+	}{{"a", "set", 5000}, {"b", "set", 3000}, {"a", "set", 4000}, {"b", "look", 9000}, {"c", "set", -1}} {
+		rec := r.input("in", m.key, m.value)
+		rec.Timestamp = m.ms
+		r.must(rec)
+	}
+	var got []string
+	for _, c := range r.commit() {
+		got = append(got, fmt.Sprintf("%s %q %d", c.Topic, c.Value[:min(1, len(c.Value))], c.Timestamp))
+	}
+	same(t, "changes", got, []string{
+		`g-table "v" 4000`,
+		`g-state "c" 9000`, // without a time of its own: the stream's
+		`g-table "v" 3000`,
+		`g-table "v" 9000`,
+		`g-state "k" 9000`, // the positions: the stream time
+	})
+}
+
 func TestPreloadChangesNothing(t *testing.T) {
 	r := busy(t)
 	feed(r, messages(200), 10)
