@@ -128,7 +128,10 @@ type (
 		flush     bool
 	}
 	// doAbandon ends the restore of a task that the worker no longer holds.
-	doAbandon struct{ partition int32 }
+	doAbandon struct {
+		partition int32
+		epoch     uint64
+	}
 	// doCall runs a function of whoever sent an event.
 	doCall struct{ fn func() }
 	// doPurge deletes records of the group's own loop behind committed positions.

@@ -184,10 +184,10 @@ func (g *group) taskFailed(partition int32, err error) {
 }
 
 // abandon ends a restore that nobody waits for any more.
-func (g *group) abandon(partition int32) {
+func (g *group) abandon(e doAbandon) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if o := g.opens[partition]; o != nil {
+	if o := g.opens[e.partition]; o != nil && o.epoch == e.epoch {
 		o.cancel()
 	}
 }
@@ -248,14 +248,16 @@ func (g *group) queue(r *runner, f kafka.Fetched) {
 		bytes += recordBytes + int64(len(f.Records[i].Key)+len(f.Records[i].Value))
 	}
 	limit := g.engine.o.QueueBytes
-	if before := r.queued.Add(bytes) - bytes; before <= limit && before+bytes > limit {
+	r.queued.add(bytes, limit, func(again bool) {
+		if again { // it was sought after the others had been paused
+			g.fetcher.Pause(f.Partition)
+			return
+		}
 		g.fetcher.Pause(g.partitionsOf(r)...)
-	}
+	})
 	release := func() {
 		f.Release()
-		if after := r.queued.Add(-bytes); after <= limit/2 && after+bytes > limit/2 {
-			g.fetcher.Resume(g.partitionsOf(r)...)
-		}
+		r.queued.remove(bytes, limit/2, func() { g.fetcher.Resume(g.partitionsOf(r)...) })
 	}
 	r.post(&evBatch{part: f.Partition, epoch: f.Epoch, records: f.Records, next: f.Next, bytes: bytes, release: release})
 }

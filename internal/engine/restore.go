@@ -31,6 +31,7 @@ var (
 // openTask is a task's state while somebody has it open or is opening it. A store
 // is open once at a time, so the next one waits for done.
 type openTask struct {
+	epoch  uint64
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -38,7 +39,7 @@ type openTask struct {
 // restore opens a task's state in the background and tells the worker.
 func (g *group) restore(r *runner, e doRestore) {
 	ctx, cancel := context.WithCancel(g.engine.ctx)
-	mine := &openTask{cancel: cancel, done: make(chan struct{})}
+	mine := &openTask{epoch: e.epoch, cancel: cancel, done: make(chan struct{})}
 	g.mu.Lock()
 	before := g.opens[e.partition]
 	g.opens[e.partition] = mine

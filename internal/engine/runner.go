@@ -30,7 +30,7 @@ type host interface {
 	stop([]record.Partition)
 	store(r *runner, e doStore)
 	closeState(e doClose)
-	abandon(partition int32)
+	abandon(doAbandon)
 	purge(map[record.Partition]int64)
 	taskFailed(partition int32, err error)
 	fail(error)
@@ -49,7 +49,7 @@ type runner struct {
 
 	ready  chan struct{} // closed once the producer is initialized
 	done   chan struct{} // closed once the worker has stopped
-	queued atomic.Int64  // bytes fetched for this worker and not yet released
+	queued queued
 
 	snapshot  atomic.Pointer[snapshot]
 	published time.Time
@@ -155,7 +155,7 @@ func (r *runner) inform(e effect) {
 	case doClose:
 		r.host.closeState(e)
 	case doAbandon:
-		r.host.abandon(e.partition)
+		r.host.abandon(e)
 	case doPurge:
 		r.host.purge(e.before)
 	case doCall:
@@ -173,6 +173,9 @@ func (r *runner) inform(e effect) {
 
 // refuse answers what was not taken: nobody must wait for a worker that is gone.
 func (r *runner) refuse() {
+	for _, v := range r.worker.visits {
+		v.done(v.committed.keys, ErrVisitAborted)
+	}
 	for _, ev := range append(r.worker.control, r.box.close()...) {
 		r.refused(ev)
 	}
@@ -190,6 +193,9 @@ func (r *runner) refused(ev event) {
 		if e.core != nil {
 			r.host.closeState(doClose{e.partition, e.core.State(), false})
 		}
+	case evStored: // of a state that was given up, or left by a crash
+		e.state.EndFlush(e.flush, e.err)
+		r.host.closeState(doClose{e.partition, e.state, false})
 	}
 }
 

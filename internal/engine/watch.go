@@ -112,7 +112,7 @@ func (g *group) stats() GroupStats {
 		Restores: g.counters.restores.Load(), Purged: g.counters.purged.Load(),
 	}
 	for _, r := range g.runners {
-		s.QueuedBytes += r.queued.Load()
+		s.QueuedBytes += r.queued.load()
 		if snap := r.snapshot.Load(); snap != nil {
 			s.add(&snap.figures)
 			for _, t := range snap.tasks {

@@ -8,6 +8,7 @@ import (
 	"github.com/seed-73111be4/kappa/internal/engine/task"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/state/changelog"
 	"github.com/seed-73111be4/kappa/topology"
 )
 
@@ -50,6 +51,7 @@ type worker struct {
 	txn     transaction
 	queue   []*evBatch
 	control []event
+	closing map[*changelog.State]doClose // given up while being written to disk
 	visits  []*visit
 	effects []effect
 
@@ -117,7 +119,7 @@ const (
 )
 
 func newWorker(c workerConfig) *worker {
-	return &worker{cfg: c, tasks: map[int32]*held{}, figures: newFigures()}
+	return &worker{cfg: c, tasks: map[int32]*held{}, closing: map[*changelog.State]doClose{}, figures: newFigures()}
 }
 
 // start returns the first effects.
@@ -195,7 +197,7 @@ func (w *worker) advance() {
 			w.work()
 			return // one slice a tick
 		default:
-			w.storeIdle()
+			w.storeDue()
 			return
 		}
 	}

@@ -234,11 +234,11 @@ func (w *worker) committed() {
 	for _, h := range w.txn.tasks {
 		h.core.Commit(endsOf(w.txn.acks, h.partition))
 		w.purge(h)
-		w.store(h)
 	}
 	w.figures.committed(&w.txn, w.now)
 	w.visitsCommitted()
 	w.closeTxn()
+	w.storeDue()
 }
 
 func endsOf(acks []record.Position, partition int32) []record.Position {

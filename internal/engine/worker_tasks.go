@@ -118,15 +118,23 @@ func (w *worker) giveUp(tasks []int32) {
 // letGo stops reading a task's inputs and gives its state up; what is committed
 // may still go to disk.
 func (w *worker) letGo(h *held, flush bool) {
-	h.epoch = w.cfg.nextEpoch()
 	w.do(doStop{w.inputs(h.partition)})
 	if h.core != nil {
-		w.do(doClose{h.partition, h.core.State(), flush})
+		w.closeState(doClose{h.partition, h.core.State(), flush}, h.storing)
 		h.core = nil
 	} else if h.phase == Restoring {
-		w.do(doAbandon{h.partition})
+		w.do(doAbandon{h.partition, h.epoch})
 	}
-	h.storing = false
+	h.epoch, h.storing = w.cfg.nextEpoch(), false
+}
+
+// closeState gives a state up, once what is being written of it is on disk.
+func (w *worker) closeState(e doClose, storing bool) {
+	if storing {
+		w.closing[e.state] = e
+		return
+	}
+	w.do(e)
 }
 
 // drain gives everything up and stops.
@@ -159,8 +167,8 @@ func (w *worker) store(h *held) {
 	}
 }
 
-// storeIdle looks after tasks that have nothing to commit.
-func (w *worker) storeIdle() {
+// storeDue looks after all tasks, between two transactions.
+func (w *worker) storeDue() {
 	if w.txn.open {
 		return
 	}
@@ -173,6 +181,11 @@ func (w *worker) storeIdle() {
 // the task: memory would grow without bound.
 func (w *worker) stored(e evStored) {
 	e.state.EndFlush(e.flush, e.err)
+	if c, ok := w.closing[e.state]; ok {
+		delete(w.closing, e.state)
+		w.do(c)
+		return
+	}
 	h := w.task(e.partition)
 	if h == nil || h.core == nil || h.core.State() != e.state {
 		return
