@@ -71,19 +71,17 @@ func (t *Table) roomForCell(size int) bool {
 func (t *Table) evict(n int) (gone int) {
 	x := &t.slots
 	for steps := 2 * len(x.s); steps > 0 && gone < n; steps-- {
-		if x.hand >= len(x.s) {
-			x.hand = 0
-		}
-		switch e := x.s[x.hand]; {
+		i := x.atHand()
+		switch e := x.s[i]; {
 		case e == 0:
 		case e&slotUsed != 0:
-			x.s[x.hand] = e &^ slotUsed
+			x.s[i] = e &^ slotUsed
 		case !t.pinned(e.ref(), t.cells.at(e.ref())):
-			t.drop(x.hand) // another entry may take its place: look again
+			t.drop(i) // another entry may take its place: look again
 			gone++
 			continue
 		}
-		x.hand++
+		x.hand = (x.hand + 1) & (len(x.s) - 1)
 	}
 	return gone
 }

@@ -27,7 +27,7 @@ type slots struct {
 	s     []slot
 	shift uint8 // tag>>shift is a tag's home
 	n     int
-	hand  int // of the clock
+	hand  int // of the clock: counts up, atHand says where it is
 }
 
 func newSlots(n int) slots {
@@ -48,6 +48,20 @@ func (x *slots) place(tag uint32, r ref) int {
 		i = x.next(i)
 	}
 	return i
+}
+
+// handBlock is how many neighbouring slots the clock's hand visits in a row.
+const handBlock = 8
+
+// atHand returns the slot that the clock's hand points to. From block to block the
+// hand leaps by the golden ratio of the index: if it went from front to back, it
+// would leave a thin stretch behind and have a full one before it, and probing is
+// slow where the index is full.
+func (x *slots) atHand() int {
+	blocks := len(x.s) / handBlock
+	stride := int(uint64(blocks)*2654435769>>32) | 1 // odd, so that every block is met
+	block := (x.hand / handBlock * stride) & (blocks - 1)
+	return block*handBlock + x.hand%handBlock
 }
 
 // insert adds an entry; there must be room.
