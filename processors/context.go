@@ -35,7 +35,7 @@ type Context interface {
 	StreamTime() time.Time
 
 	// ValueBytes is the encoded value of the record's key in the group table,
-	// valid until the next write to the state; found is false where there is none.
+	// valid until state is read or written again; found is false where there is none.
 	ValueBytes() (value []byte, found bool)
 	// SetValueBytes sets the encoded value of the record's key; value is copied.
 	SetValueBytes(value []byte)
@@ -78,7 +78,7 @@ type Store interface {
 	// returns false. fn must not write to the store.
 	Scan(prefix string, fn func(key string, value any) bool)
 
-	GetBytes(key []byte) (value []byte, found bool) // valid until the next write
+	GetBytes(key []byte) (value []byte, found bool) // valid until state is read or written again
 	SetBytes(key, value []byte)                     // copies both
 	DeleteBytes(key []byte)
 	// ScanBytes calls fn for from <= key < to (nil: no bound), ascending.
