@@ -30,8 +30,10 @@ type App struct {
 }
 
 // NewApp returns an App of several groups. What one emits, or keeps in its table,
-// another may have as its input, joined table or lookup. A mistake in a definition
-// fails the test.
+// another may have as its input, joined table or lookup. Records are processed in the
+// order in which they were written, and a transaction writes what it emits before
+// the changes of the table: who joins the table sees the older value then. (In
+// production the two topics race.) A mistake in a definition fails the test.
 func NewApp(tb testing.TB, defs ...*topology.Def) *App {
 	tb.Helper()
 	a, err := OpenApp(defs, ReportTo(tb))
