@@ -27,7 +27,7 @@ type TableOptions struct {
 //
 // Overlay and committed memory are one hash table. The first write to a key in a
 // transaction lists the key and keeps its old value, so a commit only forgets
-// the list, and an abort puts the old values back (docs/adr has the reasons).
+// the list, and an abort puts the old values back (docs/adr/0006 has the reasons).
 type Table struct {
 	base  Store
 	limit int64

@@ -132,10 +132,24 @@ func (r *replay) take(b *record.Batch) error {
 		r.s.replayed++
 	}
 	r.t.advance(record.Position{Topic: r.t.pos.Topic, Partition: r.t.pos.Partition, Offset: r.next(b), LeaderEpoch: b.LeaderEpoch})
-	if _, size := r.s.Table.Unflushed(); size >= r.s.c.Flush.Bytes || r.s.Table.Full() {
-		return r.s.flushNow()
+	return r.s.flushFull()
+}
+
+// flushFull flushes where memory is full, in runs as large as memory allows: it
+// de-duplicates, so the store is spared what the log repeats. Nothing waits for the
+// disk; a crash costs some of the replay.
+func (s *State) flushFull() error {
+	_, size := s.Table.Unflushed()
+	if size < s.c.Table.MemoryBytes/4*3 && !s.Table.Full() {
+		return nil
 	}
-	return nil
+	f, err := s.BeginFlush()
+	if err != nil || f == nil {
+		return err
+	}
+	err = f.flush.Run()
+	s.EndFlush(f, err)
+	return err
 }
 
 func (r *replay) next(b *record.Batch) int64 {

@@ -1,5 +1,5 @@
 // Package pebble is the durable driver of package state: all stores of a process
-// in one Pebble database, each below a prefix of its own (docs/adr says why).
+// in one Pebble database, each below a prefix of its own (docs/adr/0007 says why).
 //
 // There is no write-ahead log: the changelog is the durable copy of every store.
 // A batch is durable once a Sync that began after it, or Close, has returned; a
