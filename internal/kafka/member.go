@@ -179,6 +179,7 @@ func (m *Member) start(c *Cluster) (err error) {
 		kgo.SessionTimeout(m.config.SessionTimeout),
 		kgo.RebalanceTimeout(m.config.RebalanceTimeout),
 		kgo.HeartbeatInterval(m.config.HeartbeatInterval),
+		kgo.MetadataMaxAge(metadataAge),
 		kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.AdjustFetchOffsetsFn(fromNowhere),
@@ -197,6 +198,10 @@ func (m *Member) start(c *Cluster) (err error) {
 	m.work.Go(m.watch)
 	return nil
 }
+
+// metadataAge is after how long, at most, a member notices that a topic has grown.
+// Until then, keys fall on partitions that do not hold their state.
+const metadataAge = 5 * time.Second
 
 func fromNowhere(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	for _, partitions := range offsets {
