@@ -4,15 +4,13 @@ import (
 	"testing"
 
 	"github.com/seed-73111be4/kappa/internal/engine"
-	"github.com/seed-73111be4/kappa/internal/testenv"
 )
 
 func TestCountsAreExact(t *testing.T) {
-	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
-		r := newRig(t, c)
+	each(t, func(r *rig) {
 		in, group := r.topic("in", 4), r.name("count")
 		r.emit(numbers(in, 5000, 97)...)
-		e := r.start(r.fast(t.TempDir()), counting(group, in))
+		e := r.start(r.fast(r.t.TempDir()), counting(group, in))
 		r.processed(5000, group, e)
 		r.stop(e)
 		r.equal("table", r.table(group+"-table"), countsOf(5000, 97))
@@ -21,9 +19,8 @@ func TestCountsAreExact(t *testing.T) {
 
 // A crash drops memory, the open transaction and what was not yet on disk.
 func TestCrashesLoseAndDoubleNothing(t *testing.T) {
-	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
-		r := newRig(t, c)
-		in, group, dir := r.topic("in", 4), r.name("count"), t.TempDir()
+	each(t, func(r *rig) {
+		in, group, dir := r.topic("in", 4), r.name("count"), r.t.TempDir()
 		const n, keys, crashes = 20_000, 301, 5
 		written := 0
 		for i := range crashes + 1 {
@@ -44,14 +41,13 @@ func TestCrashesLoseAndDoubleNothing(t *testing.T) {
 }
 
 func TestRestartWithoutTheStoreRestoresFromTheChangelog(t *testing.T) {
-	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
-		r := newRig(t, c)
+	each(t, func(r *rig) {
 		in, group := r.topic("in", 3), r.name("count")
 		r.emit(numbers(in, 3000, 50)...)
-		e := r.start(r.fast(t.TempDir()), counting(group, in))
+		e := r.start(r.fast(r.t.TempDir()), counting(group, in))
 		r.processed(3000, group, e)
 		r.stop(e)
-		o := r.fast(t.TempDir())
+		o := r.fast(r.t.TempDir())
 		o.Instance = e.Instance()
 		e = r.start(o, counting(group, in))
 		r.emit(numbers(in, 3000, 50)...)
@@ -62,14 +58,13 @@ func TestRestartWithoutTheStoreRestoresFromTheChangelog(t *testing.T) {
 }
 
 func TestThreeInstancesShareAndHandOver(t *testing.T) {
-	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
-		r := newRig(t, c)
+	each(t, func(r *rig) {
 		in, group := r.topic("in", 6), r.name("count")
 		const n, keys = 12_000, 200
 		recs := numbers(in, n, keys)
 		var es []*engine.Engine
 		for i := range 3 {
-			o := r.fast(t.TempDir())
+			o := r.fast(r.t.TempDir())
 			o.Dynamic = true
 			es = append(es, r.start(o, counting(group, in)))
 			r.emit(recs[i*n/4 : (i+1)*n/4]...)
@@ -83,7 +78,7 @@ func TestThreeInstancesShareAndHandOver(t *testing.T) {
 			return true
 		})
 		if err := es[0].Leave(r.ctx); err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		r.emit(recs[3*n/4:]...)
 		r.processed(n, group, es[1:]...)

@@ -2,10 +2,12 @@ package integration
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -23,7 +25,28 @@ import (
 
 var clusters testenv.Shared
 
-func TestMain(m *testing.M) { os.Exit(clusters.Run(m)) }
+// TestMain runs the tests, or a process that one of them has started. Tests wait
+// more than they compute, so more of them run at a time than there are cores.
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child())
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		flag.Set("test.parallel", "6")
+	}
+	os.Exit(clusters.Run(m))
+}
+
+// each runs f on every kind of cluster, beside other tests. It must leave the
+// brokers alone.
+func each(t *testing.T, f func(r *rig)) {
+	t.Parallel()
+	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
+		t.Parallel()
+		f(newRig(t, c))
+	})
+}
 
 // patience bounds every wait of a test.
 const patience = 60 * time.Second
@@ -110,7 +133,7 @@ func numbers(topic string, n, keys int) []record.Record {
 func (r *rig) fast(dir string) engine.Options {
 	return engine.Options{
 		Cluster: r.k, App: "test", StateDir: dir, CommitInterval: 20 * time.Millisecond, Workers: 2,
-		TransactionTimeout: 10 * time.Second, SessionTimeout: 6 * time.Second, Log: quiet(r.t),
+		TransactionTimeout: 10 * time.Second, SessionTimeout: 4 * time.Second, Log: quiet(r.t),
 	}
 }
 

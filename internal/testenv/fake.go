@@ -6,9 +6,14 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
+
+// minSession is the shortest session that a member of a group may ask for: less than
+// a broker's default of 6 s, so that tests need not wait long for the dead.
+const minSession = time.Second
 
 // Fake starts a kfake cluster, of one node unless opts say otherwise, and closes it
 // when the test ends. Its nodes can be killed and stopped as real ones can: that is
@@ -16,7 +21,7 @@ import (
 func Fake(tb testing.TB, opts ...kfake.Opt) *Cluster {
 	tb.Helper()
 	f := &fakeCluster{}
-	opts = append([]kfake.Opt{kfake.NumBrokers(1), kfake.ListenFn(f.listen)}, opts...)
+	opts = append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(minSession), kfake.ListenFn(f.listen)}, opts...)
 	k, err := kfake.NewCluster(opts...)
 	if err != nil {
 		tb.Fatalf("start kfake: %v", err)

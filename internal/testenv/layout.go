@@ -137,6 +137,7 @@ func (l layout) defaults(nodes int) map[string]string {
 		"share.coordinator.state.topic.min.isr":                       insync,
 		"share.coordinator.state.topic.num.partitions":                "1",
 		"group.initial.rebalance.delay.ms":                            "0",
+		"group.min.session.timeout.ms":                                fmt.Sprint(minSession.Milliseconds()),
 		"broker.heartbeat.interval.ms":                                heartbeat,
 		"broker.session.timeout.ms":                                   session,
 		"num.network.threads":                                         "2",
