@@ -98,7 +98,6 @@ func (c *taskContext) fail() {
 	for _, release := range c.defers {
 		release(nil)
 	}
-	c.defers = c.defers[:0]
 }
 
 // drop forgets the effects of the running callback.

@@ -82,9 +82,20 @@ type RecordError struct {
 	Err       error
 }
 
-// Error names the record.
+// Error names the record. What codecs quote of it is bounded: a log line is no
+// place for megabytes.
 func (e *RecordError) Error() string {
-	return fmt.Sprintf("group %s: %s/%d offset %d key %q: %v", e.Group, e.Topic, e.Partition, e.Offset, e.Key, e.Err)
+	return fmt.Sprintf("group %s: %s/%d offset %d key %s: %s",
+		e.Group, e.Topic, e.Partition, e.Offset, shorten(fmt.Sprintf("%q", e.Key), 1<<10), shorten(e.Err.Error(), 16<<10))
+}
+
+// shorten takes the middle out of a text that is longer than limit.
+func shorten(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	short := fmt.Sprintf("%s…[%d bytes]…%s", text[:limit/2], len(text)-limit, text[len(text)-limit/2:])
+	return strings.ToValidUTF8(short, "")
 }
 
 // Unwrap returns the cause.

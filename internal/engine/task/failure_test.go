@@ -2,8 +2,10 @@ package task_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/codec"
@@ -204,4 +206,16 @@ func TestADeadLetterThatIsTooLargeStopsTheTask(t *testing.T) {
 		t.Errorf("error: %v", err)
 	}
 	same(t, "counts", r.task.Counts().Sum(), 0)
+}
+
+func TestAnErrorThatQuotesALargeRecordIsShortened(t *testing.T) {
+	large := strings.Repeat("ü", 1<<20)
+	e := task.RecordError{Group: "g", Topic: "in", Key: []byte(large), Err: fmt.Errorf("begin %s end", large)}
+	text := e.Error()
+	if len(text) > 20<<10 || !utf8.ValidString(text) {
+		t.Errorf("%d bytes, valid %v", len(text), utf8.ValidString(text))
+	}
+	if !strings.Contains(text, "in/0 offset 0 key \"ü") || !strings.Contains(text, ": begin ü") || !strings.HasSuffix(text, "ü end") {
+		t.Errorf("%.100s … %s", text, text[len(text)-100:])
+	}
 }

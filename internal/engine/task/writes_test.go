@@ -12,7 +12,13 @@ import (
 
 func TestACallbackMayWriteALot(t *testing.T) {
 	const n = 20_000 // twenty thousand squared would be felt
-	r := newRig(t, topology.Store("s", str), input(func(ctx goka.Context, _ any) {
+	r := newRig(t, topology.Store("s", str), topology.Input("few", str, func(ctx goka.Context, _ any) {
+		s := processors.FromContext(ctx).Store("s")
+		for i := range 40 {
+			s.Set(fmt.Sprint("y", i), "3")
+		}
+		same(t, "of the last callback", []any{s.Get("1"), s.Get("x0"), s.Get("y39")}, []any{"2", nil, "3"})
+	}), input(func(ctx goka.Context, _ any) {
 		s := processors.FromContext(ctx).Store("s")
 		for i := range 2 * n {
 			key := fmt.Sprint(i % n)
@@ -30,6 +36,9 @@ func TestACallbackMayWriteALot(t *testing.T) {
 			}
 		}
 	}))
+	r.step("in", "k", "v")
+	r.step("few", "k", "v")
+	r.task.Abort()
 	r.step("in", "k", "v")
 	same(t, "in the changelog", len(r.commit()), 1+n+2*(n/3+1))
 }
