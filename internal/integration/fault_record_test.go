@@ -75,7 +75,9 @@ func poisons() []poison {
 		},
 		{
 			name: "an emitted record that is too large",
-			def:  guarded(func(ctx goka.Context) { ctx.Emit(goka.Stream(ctx.Topic()[:len(ctx.Topic())-2]+"out"), ctx.Key(), large) }),
+			def: guarded(func(ctx goka.Context) {
+				ctx.Emit(goka.Stream(ctx.Topic()[:len(ctx.Topic())-2]+"out"), ctx.Key(), large)
+			}),
 			bad:  record.Record{Key: []byte("b"), Value: []byte("bad")},
 			is:   task.ErrTooLarge,
 			says: []string{"record too large: 2097", "-out takes 1048588 (max.message.bytes)"},
@@ -193,7 +195,7 @@ func TestARecordTooLargeForItsDeadLetterStopsTheGroup(t *testing.T) {
 		r.create(kafka.TopicSpec{Name: in, Partitions: 1, Config: takes(4 << 20)})
 		r.emitLarge(record.Record{Topic: in, Key: []byte("k"), Value: bytes.Repeat([]byte("x"), tooBig)})
 		e := r.start(r.fast(""), strictly(group, in, topology.DeadLetter(goka.Stream(dead))))
-		r.failed(e, in+"/0 offset 0", `key "k"`, "its dead letter of 2097", "is more than "+dead+" takes")
+		r.failed(e, in+"/0 offset 0", `key "k"`, "invalid syntax; and its dead letter of 210", "is more than "+dead+" takes")
 	})
 }
 
