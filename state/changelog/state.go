@@ -128,10 +128,10 @@ func (t *tracked) advance(to record.Position) {
 	if t.pos.Topic != to.Topic || t.pos.Partition != to.Partition || to.Offset < t.pos.Offset {
 		return
 	}
-	t.pos.Offset = to.Offset
-	if to.LeaderEpoch >= 0 {
-		t.pos.LeaderEpoch = to.LeaderEpoch
+	if to.Offset > t.pos.Offset || to.LeaderEpoch >= 0 {
+		t.pos.LeaderEpoch = to.LeaderEpoch // unknown of own writes: an older epoch would seem to have lost them
 	}
+	t.pos.Offset = to.Offset
 }
 
 // Abort drops the open writes.

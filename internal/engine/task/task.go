@@ -202,7 +202,7 @@ func (t *Task) Step(topic string, r *record.Record) (Effects, error) {
 func (t *Task) Advance(topic string, next int64) {
 	in := t.inputs[topic]
 	if in != nil && next > t.pos.Inputs[in.at].Offset {
-		t.pos.Inputs[in.at].Offset = next
+		t.pos.Inputs[in.at].Offset, t.pos.Inputs[in.at].LeaderEpoch = next, -1
 		t.moved = true
 	}
 }
