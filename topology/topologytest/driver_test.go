@@ -272,17 +272,20 @@ func TestGroupsInAChain(t *testing.T) {
 	a.Send("in", "ann", "UA")
 	a.Crash("second")
 	a.Send("in", "bob", "XX")
+	a.SetTable("airlines", "UA", nil)
+	a.Send("in", "eve", "UA")
 	second := a.Group("second")
-	same(t, "keys", a.Group("first").Keys(), []string{"ann", "ann/back", "bob", "bob/back"})
+	same(t, "keys", a.Group("first").Keys(), []string{"ann", "ann/back", "bob", "bob/back", "eve", "eve/back"})
 	// The message is before the change of the table that was committed with it.
 	same(t, "ann", second.Table("ann"), "1 United")
 	same(t, "bob", second.Table("bob"), "<nil> <nil>")
-	same(t, "the store", second.StoreKeys("seen"), []string{"ann", "bob"})
+	same(t, "deleted from the lookup", second.Table("eve"), "<nil> <nil>")
+	same(t, "the store", second.StoreKeys("seen"), []string{"ann", "bob", "eve"})
 	same(t, "the circle", a.Group("first").Table("ann/back"), 2)
 	if err := a.Try(func() { a.SetTable("first-table", "ann", int64(7)) }); err == nil || !strings.Contains(err.Error(), "only it may write there") {
 		t.Error(err)
 	}
-	same(t, "output", len(a.Output("mid")), 3)
+	same(t, "output", len(a.Output("mid")), 4)
 }
 
 func TestRestoredIsNeverCrashed(t *testing.T) {

@@ -190,7 +190,7 @@ func TestPositionsSurvive(t *testing.T) {
 	r.restore()
 	for _, p := range r.task.Positions() {
 		if p.Topic == "in" {
-			same(t, "position", fmt.Sprintf("%+v", p), fmt.Sprintf("%+v", record.Position{Cluster: "c", Topic: "in", TopicID: id, Offset: 1, LeaderEpoch: 4}))
+			same(t, "position", fmt.Sprintf("%#v", p), fmt.Sprintf("%#v", record.Position{Cluster: "c", Topic: "in", TopicID: id, Offset: 1, LeaderEpoch: 4}))
 		}
 	}
 	p := r.task.State().Positions()
