@@ -17,7 +17,7 @@ func (c *Cluster) EpochEnd(ctx context.Context, p record.Partition, epoch int32)
 	req.Add(p.Topic, p.Partition, epoch)
 	resp, err := c.adm.OffsetForLeaderEpoch(ctx, req)
 	if err != nil {
-		return 0, fmt.Errorf("end of epoch %d of %s: %w", epoch, p, err)
+		return 0, fmt.Errorf("end of epoch %d of %s: %w", epoch, p, partitionError(err))
 	}
 	end, ok := resp[p.Topic][p.Partition]
 	switch {
