@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,8 +58,9 @@ type Producer struct {
 	config ProducerConfig
 	opts   []kgo.Opt
 
-	cl     atomic.Pointer[kgo.Client]
-	life   context.Context // ends with the client
+	mu     sync.Mutex                 // held while the client is exchanged
+	cl     atomic.Pointer[kgo.Client] // nil when closed
+	life   context.Context            // ends with the client
 	cancel context.CancelFunc
 
 	txn     context.Context // of the open transaction's records; ends with its timeout
@@ -133,39 +135,80 @@ func compression(name string) (kgo.CompressionCodec, error) {
 
 // Rebuild drops the client with all that it has buffered, leaves a transaction
 // that may be open to the brokers, and makes a new client with the same id. Init
-// must follow.
+// must follow. It also opens a producer that was closed.
 func (p *Producer) Rebuild() error {
 	p.Close()
+	return p.rebuildOver(nil)
+}
+
+// rebuildOver puts a new client in the place of old, unless Close came first.
+func (p *Producer) rebuildOver(old *kgo.Client) error {
 	cl, err := p.c.client(p.opts...)
 	if err != nil {
 		return err
+	}
+	p.mu.Lock()
+	if p.cl.Load() != old {
+		p.mu.Unlock()
+		cl.Close()
+		return kgo.ErrClientClosed
+	}
+	if p.cancel != nil {
+		p.cancel()
 	}
 	p.life, p.cancel = context.WithCancel(context.Background())
 	p.acks = &acks{}
 	p.slab = newSlab(p.acks)
 	p.open, p.offsets, p.broken = false, false, nil
 	p.cl.Store(cl)
+	p.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
 	return nil
 }
 
 // Close ends the client. It never ends a transaction: the brokers abort it when
 // its timeout is over, or at the next Init of the id.
 func (p *Producer) Close() {
-	if cl := p.cl.Swap(nil); cl != nil {
+	p.mu.Lock()
+	cl := p.cl.Swap(nil)
+	if cl != nil {
 		p.cancel()
+	}
+	p.mu.Unlock()
+	if cl != nil {
 		cl.Close()
 	}
 }
 
+// initPatience is how long Init keeps trying to reach the coordinator.
+const initPatience = 30 * time.Second
+
 // Init takes the transactional id over: a transaction that a predecessor left
-// open is aborted and its end is waited for, and the predecessor is fenced.
+// open is aborted and its end is waited for, and the predecessor is fenced. It
+// tries for half a minute, or as long as ctx lives, before it says Retry.
 func (p *Producer) Init(ctx context.Context) Result {
-	cl := p.cl.Load()
-	if cl == nil {
-		return judge(initStep, kgo.ErrClientClosed)
+	ctx, cancel := context.WithTimeout(ctx, initPatience)
+	defer cancel()
+	for n := 1; ; n++ {
+		cl := p.cl.Load()
+		if cl == nil {
+			return judge(initStep, kgo.ErrClientClosed)
+		}
+		_, _, err := cl.ProducerID(ctx)
+		r := judge(initStep, err)
+		if r.Outcome == OK {
+			return r
+		}
+		// The client keeps the error for good, so a new one makes the next attempt.
+		if r.Outcome != Retry || !pause(ctx, backoff(n)) {
+			return r
+		}
+		if err := p.rebuildOver(cl); err != nil {
+			return judge(initStep, err)
+		}
 	}
-	_, _, err := cl.ProducerID(ctx)
-	return judge(initStep, err)
 }
 
 // Produce adds a record to the transaction and begins one where none is open. It

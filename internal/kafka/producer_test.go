@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-73111be4/kappa/record"
 )
@@ -271,5 +273,86 @@ func TestHeadersTombstonesAndTimestampsSurvive(t *testing.T) {
 	}
 	if second.Key != nil || second.Value == nil || second.Timestamp != 0 {
 		t.Errorf("second %+v", second)
+	}
+}
+
+func TestInitWaitsForACoordinatorThatIsAway(t *testing.T) {
+	fake := fakeCluster(t, kfake.NumBrokers(1))
+	c := openCluster(t, fake.ListenAddrs())
+	out := testTopic(t, c, 1)
+	h := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.UnknownServerError, Count: 3})
+	p := testProducer(t, c, ProducerConfig{})
+	wantEqual(t, "refusals", h.Hits(), 3)
+	transact(t, p, true, out, 0, "a")
+	fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.CoordinatorLoadInProgress, Count: -1})
+	if err := p.Rebuild(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(testContext(t), 300*time.Millisecond)
+	defer cancel()
+	wantOutcome(t, Retry, p.Init(ctx))
+}
+
+func TestCoordinatorThatIsBusyIsAskedAgain(t *testing.T) {
+	fake := fakeCluster(t, kfake.NumBrokers(1))
+	c := openCluster(t, fake.ListenAddrs())
+	ctx := testContext(t)
+	out, in := testTopic(t, c, 1), testTopic(t, c, 1)
+	f := joinGroup(t, c, testName(t), "", in)
+	p := testProducer(t, c, ProducerConfig{Timeout: 2 * time.Second})
+	pos := []record.Position{{Topic: in, Offset: 1, LeaderEpoch: -1}}
+	for _, busy := range []*kerr.Error{kerr.ConcurrentTransactions, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator} {
+		fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: busy, Count: 2})
+		produceValues(p, out, 0, "a")
+		_, r := p.Flush(ctx)
+		wantOutcome(t, OK, r)
+		wantOutcome(t, OK, p.CommitOffsets(ctx, f, pos))
+		wantOutcome(t, OK, p.End(ctx, true))
+	}
+	fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.ConcurrentTransactions, Count: -1})
+	produceValues(p, out, 0, "x")
+	_, r := p.Flush(ctx)
+	wantOutcome(t, OK, r)
+	wantOutcome(t, Aborted, p.CommitOffsets(ctx, f, pos)) // not for ever
+	wantOutcome(t, OK, p.End(ctx, false))
+}
+
+func TestCommitWithoutAnAnswerIsUnknown(t *testing.T) {
+	fake := fakeCluster(t, kfake.NumBrokers(1))
+	c := openCluster(t, fake.ListenAddrs())
+	ctx := testContext(t)
+	out := testTopic(t, c, 1)
+	p := testProducer(t, c, ProducerConfig{})
+	fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError, Count: 1})
+	produceValues(p, out, 0, "a")
+	_, r := p.Flush(ctx)
+	wantOutcome(t, OK, r)
+	wantOutcome(t, Unknown, p.End(ctx, true))
+	if err := p.Rebuild(); err != nil {
+		t.Fatal(err)
+	}
+	wantOutcome(t, OK, p.Init(ctx))
+	transact(t, p, true, out, 0, "b")
+	got, _ := readTo(t, c.Open(at(out, 0), 0), endsOf(t, c, at(out, 0)).HighWatermark)
+	wantEqual(t, "read", got, "b") // Init aborted what had not been committed
+}
+
+func TestProducingDoesNotAllocatePerRecord(t *testing.T) {
+	a := &acks{}
+	s := newSlab(a)
+	const n = 2000
+	o := Out{Topic: "t", Key: []byte("k"), Value: []byte("v"), Headers: []record.Header{{Key: "h"}}, Track: true}
+	round := func() {
+		for i := range n {
+			o.Partition = int32(i % 3)
+			r, promise := s.fill(&o)
+			promise(r, nil)
+		}
+		s.reset()
+		a.reset()
+	}
+	round()
+	if allocs := testing.AllocsPerRun(20, round); allocs > 0 {
+		t.Errorf("%v allocations for %d records", allocs, n)
 	}
 }
