@@ -254,6 +254,20 @@ func (r *rig) processed(n int64, group string, es ...*engine.Engine) {
 	}
 }
 
+// running waits until an engine runs n tasks of a group.
+func (r *rig) running(e *engine.Engine, group string, n int) {
+	r.t.Helper()
+	r.until(fmt.Sprintf("%d tasks of %s", n, group), func() bool { return phases(e, group)[engine.Running] == n })
+}
+
+func phases(e *engine.Engine, group string) map[engine.TaskPhase]int {
+	m := map[engine.TaskPhase]int{}
+	for _, t := range stats(e, group).Tasks {
+		m[t.Phase]++
+	}
+	return m
+}
+
 func counts(e *engine.Engine, group string) record.Counts {
 	var c record.Counts
 	for _, g := range e.Stats().Groups {
