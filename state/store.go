@@ -60,10 +60,14 @@ type Reader interface {
 //
 // It is owned by one goroutine.
 type Iterator interface {
+	// Next moves to the next key and reports whether there is one.
 	Next() bool
-	Key() []byte   // valid until the next Next or Close
-	Value() []byte // valid until the next Next or Close
-	Close() error  // returns the first error of the walk
+	// Key is valid until the next Next or Close.
+	Key() []byte
+	// Value is valid until the next Next or Close.
+	Value() []byte
+	// Close ends the walk and returns its first error.
+	Close() error
 }
 
 // Snapshot is a Reader that sees the keyspace as it was when it was taken. The
