@@ -110,9 +110,7 @@ func addCommands(parent *cobra.Command, commands []*cobra.Command) {
 		old := child(parent, c.Name())
 		switch {
 		case old != nil && c.HasSubCommands() && !c.Runnable():
-			children := c.Commands()
-			c.RemoveCommand(children...)
-			addCommands(old, children)
+			addCommands(old, c.Commands())
 			continue
 		case old != nil:
 			parent.RemoveCommand(old)

@@ -1,6 +1,7 @@
 package kappa
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 
@@ -16,7 +17,7 @@ const codecNames = "avro, json, int64, string or bytes"
 func codecOf(name, schemaFile string) (views.Codec, error) {
 	switch name {
 	case "json":
-		return schema.Boxed(schema.JSONGeneric()), nil
+		return schema.Boxed(schema.JSON[json.RawMessage]()), nil // as it is: order and digits stay
 	case "int64":
 		return schema.Boxed(schema.Int64()), nil
 	case "string":

@@ -3,7 +3,9 @@ package kappa
 import (
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/views"
 )
@@ -11,7 +13,10 @@ import (
 // hint says how to mend an error, where its type tells and its text does not.
 func hint(app App, err error) string {
 	waiting := (*views.WaitError)(nil)
+	var topic kafka.Problem
 	switch {
+	case errors.As(err, &topic) && strings.HasSuffix(topic.What, "does not exist"):
+		return fmt.Sprintf("%s topics create makes the topics that the groups need", app.Name)
 	case errors.As(err, &waiting):
 		return "give it more time with --wait; a log that ends in an open transaction is readable once that has ended"
 	case errors.Is(err, errNoGroup):

@@ -1,7 +1,6 @@
 package kappa
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +18,13 @@ type Lag struct {
 	Group     string `json:"group"`
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
-	Committed int64  `json:"committed"` // the next offset to read
+	Committed int64  `json:"committed"` // the next offset to read, -1 before the first commit
 	End       int64  `json:"end"`       // the high watermark
 	Lag       int64  `json:"lag"`
 }
 
-// Lag returns how far a group is in each partition that it has committed, sorted.
+// Lag returns how far a group is in each partition of the topics that it has
+// committed, sorted.
 func (c *Client) Lag(ctx context.Context, group string) ([]Lag, error) {
 	committed, err := c.cluster.Committed(ctx, group)
 	if err != nil {
@@ -33,19 +33,45 @@ func (c *Client) Lag(ctx context.Context, group string) ([]Lag, error) {
 	if len(committed) == 0 {
 		return nil, fmt.Errorf("group %s has committed nothing: %w", group, errNoGroup)
 	}
-	parts := slices.SortedFunc(maps.Keys(committed), func(a, b record.Partition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
+	parts, err := c.siblings(ctx, committed)
+	if err != nil {
+		return nil, fmt.Errorf("lag of group %s: %w", group, err)
+	}
 	ends, err := c.cluster.EndsOf(ctx, parts...)
 	if err != nil {
 		return nil, fmt.Errorf("lag of group %s: %w", group, err)
 	}
 	list := make([]Lag, len(parts))
 	for i, p := range parts {
-		end, at := ends[p].HighWatermark, committed[p]
-		list[i] = Lag{group, p.Topic, p.Partition, at, end, max(0, end-at)}
+		at, ok := committed[p]
+		from := at
+		if !ok {
+			at, from = -1, ends[p].Start
+		}
+		end := ends[p].HighWatermark
+		list[i] = Lag{group, p.Topic, p.Partition, at, end, max(0, end-from)}
 	}
 	return list, nil
+}
+
+// siblings returns all partitions of the topics of some, sorted.
+func (c *Client) siblings(ctx context.Context, some map[record.Partition]int64) ([]record.Partition, error) {
+	names := make(map[string]bool)
+	for p := range some {
+		names[p.Topic] = true
+	}
+	sorted := slices.Sorted(maps.Keys(names))
+	topics, err := c.cluster.Topics(ctx, sorted...)
+	if err != nil {
+		return nil, err
+	}
+	var parts []record.Partition
+	for _, name := range sorted {
+		for i := range topics[name].Partitions {
+			parts = append(parts, record.Partition{Topic: name, Partition: i})
+		}
+	}
+	return parts, nil
 }
 
 var errNoGroup = errors.New("no such group, or it has not run yet")
@@ -89,7 +115,11 @@ func printLag(cmd *cobra.Command, c *Client, groups []string) error {
 		rows = append(rows, lag...)
 	}
 	return printRows(cmd, rows, "GROUP TOPIC PARTITION COMMITTED END LAG", func(l Lag) []any {
-		return []any{l.Group, l.Topic, l.Partition, l.Committed, l.End, l.Lag}
+		committed := any(l.Committed)
+		if l.Committed < 0 {
+			committed = "-"
+		}
+		return []any{l.Group, l.Topic, l.Partition, committed, l.End, l.Lag}
 	})
 }
 

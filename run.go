@@ -62,6 +62,9 @@ func (c *Client) Start(ctx context.Context, groups []*topology.Def, o Options) (
 	if err != nil {
 		return nil, err
 	}
+	if o.App == "" && len(plans) > 0 {
+		o.App = plans[0].Group
+	}
 	e := new(Engine)
 	if err := c.start(ctx, e, plans, o); err != nil {
 		return nil, errors.Join(err, e.release())

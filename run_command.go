@@ -108,5 +108,9 @@ func (c *Client) run(ctx context.Context, defs []*topology.Def, o Options, leave
 		}
 	})()
 	c.log.Info("running", "groups", groupNames(defs), "instance", e.Instance())
-	return e.Wait()
+	if err := e.Wait(); err != nil {
+		return err
+	}
+	c.log.Info("stopped")
+	return nil
 }

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/lovoo/goka"
+
+	"github.com/seed-73111be4/kappa/topology"
+	"github.com/seed-73111be4/kappa/topology/topologytest"
+)
+
+func TestBothWaysCountTheSame(t *testing.T) {
+	for name, count := range map[string]func(goka.Group, goka.Stream, goka.Stream) *topology.Def{
+		"goka's callback": counter, "typed": typedCounter,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := topologytest.New(t, count("counts", "in", "out"))
+			for _, key := range []string{"a", "b", "a"} {
+				d.Send("in", key, []byte("x"))
+			}
+			d.Crash()
+			d.Send("in", "a", []byte("x"))
+			if a, b := d.Table("a"), d.Table("b"); a != int64(3) || b != int64(1) {
+				t.Errorf("a %v, b %v, want 3 and 1", a, b)
+			}
+			var got []any
+			for _, m := range d.Output("out") {
+				if m.Key == "a" {
+					got = append(got, m.Value)
+				}
+			}
+			if len(got) != 3 || got[0] != int64(1) || got[2] != int64(3) {
+				t.Errorf("updates of a: %v", got)
+			}
+			if len(d.Changelog()) == 0 {
+				t.Error("no changelog")
+			}
+		})
+	}
+}
+
+func TestWithoutAnOutputNothingIsEmitted(t *testing.T) {
+	for _, def := range []*topology.Def{counter("counts", "in", ""), typedCounter("counts", "in", "")} {
+		d := topologytest.New(t, def)
+		d.Send("in", "a", []byte("x"))
+		if d.Table("a") != int64(1) {
+			t.Errorf("a %v", d.Table("a"))
+		}
+	}
+}

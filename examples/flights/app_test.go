@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-73111be4/kappa"
+	"github.com/seed-73111be4/kappa/internal/dev"
+	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/topology"
+	"github.com/seed-73111be4/kappa/topology/topologytest"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = kappa.Run(t.Context(), app(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	code, stdout, stderr := run(t, args...)
+	if code != 0 {
+		t.Fatalf("%v: code %d, stderr:\n%s", args, code, stderr)
+	}
+	return stdout
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if *rewrite {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (-rewrite writes it anew); got\n%s", path, got)
+	}
+}
+
+// routes returns the table of a driver's group.
+func routes(g *topologytest.Group) map[string]Stats {
+	table := make(map[string]Stats)
+	for _, key := range g.Keys() {
+		table[key] = g.Table(key).(Stats)
+	}
+	return table
+}
+
+func TestGroupsComputeTheFoldThroughCrashes(t *testing.T) {
+	rows := january(t)[:3000]
+	feed := Disturb{Dup: 0.2, Disorder: 6 * time.Hour, Seed: 5}.Feed(rows)
+	a := topologytest.NewApp(t, flightStatus, routeStats)
+	a.SetTable("airlines", "UA", "United Air Lines Inc.")
+	for i, e := range feed {
+		a.Send("flights", e.ID, e, topologytest.At(e.At))
+		if i%1000 == 999 {
+			a.Crash()
+		}
+	}
+	if got := routes(a.Group("route-stats")); !maps.Equal(got, Fold(rows)) {
+		t.Error("route-stats is not the fold")
+	}
+	news := 0
+	for _, r := range rows {
+		news += len(r.Events())
+	}
+	counts := a.Group("flight-status").Counts()
+	if counts.Sum() != int64(len(feed)) || counts[record.Duplicate] != int64(len(feed)-news) {
+		t.Errorf("%d events, %d of them again, were counted as %v", len(feed), len(feed)-news, counts)
+	}
+	if len(a.Group("flight-status").Keys()) != len(rows) {
+		t.Error("flight-status does not hold each flight")
+	}
+}
+
+func TestALandingThatOvertakesItsDeparture(t *testing.T) {
+	row := month(t, header+landedRow).Rows[0]
+	events := row.Events()
+	a := topologytest.NewApp(t, flightStatus, routeStats)
+	a.SetTable("airlines", "UA", "United Air Lines Inc.")
+	a.Send("flights", row.ID, events[1])
+	if s := routes(a.Group("route-stats"))["EWR-IAH"]; s != (Stats{Flights: 1, Landed: 1, ArrDelaySum: 11, ArrOnTime: 1}) {
+		t.Errorf("after the landing: %+v", s)
+	}
+	a.Send("flights", row.ID, events[0])
+	a.Send("flights", row.ID, events[1])
+	if s := routes(a.Group("route-stats"))["EWR-IAH"]; s != Fold([]Row{row})["EWR-IAH"] {
+		t.Errorf("after both: %+v", s)
+	}
+	f := a.Group("flight-status").Table(row.ID).(Flight)
+	if f.Status != Landed || f.Airline != "United Air Lines Inc." || f.DepDelay != 2 || f.ArrDelay != 11 || len(f.Events) != 2 {
+		t.Errorf("the flight is %+v", f)
+	}
+}
+
+func TestAnAirlineOnNoListKeepsItsCode(t *testing.T) {
+	row := month(t, header+cancelledRow).Rows[0]
+	a := topologytest.NewApp(t, flightStatus)
+	a.Send("flights", row.ID, row.Events()[0])
+	if f := a.Group("flight-status").Table(row.ID).(Flight); f.Airline != "EV" || f.Status != Cancelled {
+		t.Errorf("the flight is %+v", f)
+	}
+}
+
+func TestDescribe(t *testing.T) { golden(t, "describe", must(t, "describe")) }
+
+func TestHelp(t *testing.T) {
+	var all strings.Builder
+	for _, verb := range []string{"topics create", "feed", "demo"} {
+		all.WriteString("$ flights " + verb + " --help\n" + must(t, append(strings.Fields(verb), "--help")...) + "\n")
+	}
+	golden(t, "help", all.String())
+}
+
+func TestBadFilesAndFlagsSendNothing(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	bad := write("bad.csv", header+landedRow+strings.Repeat("2013,1\n", 12))
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"bad rows":       {[]string{"--data", bad}, "line 3: 2 fields, the header has 19"},
+		"more bad rows":  {[]string{"--data", bad}, "and 2 more"},
+		"no such file":   {[]string{"--data", filepath.Join(dir, "none")}, "no such file"},
+		"another file":   {[]string{"--data", write("x.csv", "a,b\n")}, "the header has no column"},
+		"dup":            {[]string{"--data", bad, "--dup", "1.5"}, "--dup 1.5: a share is from 0 to 1"},
+		"disorder":       {[]string{"--data", bad, "--disorder", "-1s"}, "--disorder -1s"},
+		"rate":           {[]string{"--data", bad, "--rate", "-1"}, "--rate -1"},
+		"missing --data": {nil, `required flag(s) "data" not set`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"feed", "--brokers", "127.0.0.1:1"}, test.args...)
+			if code, _, stderr := run(t, args...); code == 0 || !strings.Contains(stderr, test.want) {
+				t.Errorf("code %d, stderr:\n%s\nwant %s", code, stderr, test.want)
+			}
+		})
+	}
+}
+
+// TestVerbs plays a user with a broker: create, feed, run, view.
+func TestVerbs(t *testing.T) {
+	b, err := dev.Start(dev.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	t.Setenv("KAPPA_BROKERS", b.Addr())
+	must(t, "topics", "create", "--partitions", "2")
+	must(t, "topics", "create", "--partitions", "2") // again does no harm
+	for _, topic := range []string{"flights", "route-events"} {
+		if got := must(t, "topics", "list", topic, "--json"); !strings.Contains(got, `"partitions":2,"cleanup_policy":"delete","retention_ms":"-1"`) {
+			t.Errorf("topics list: %s", got)
+		}
+	}
+	rows := header + landedRow + cancelledRow + divertedRow
+	file := filepath.Join(t.TempDir(), "month.csv")
+	if err := os.WriteFile(file, []byte(rows+"not a row\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "feed", "--data", file, "--skip-bad", "--dup", "1", "--disorder", "1h", "--rate", "1000")
+
+	client, err := kappa.Open(t.Context(), kappa.Connection{Brokers: []string{b.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	e, err := client.Start(t.Context(), []*topology.Def{flightStatus, routeStats}, kappa.Options{App: "flights"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &demonstration{}
+	if err := d.await(t.Context(), e, func(done map[string]record.Counts) bool { return total(done) >= 10+5 }); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Wait(); err != nil {
+		t.Fatal(err)
+	}
+
+	want := `{"key":"EWR-IAH","value":{"flights":1,"departed":1,"cancelled":0,"diverted":0,"landed":1,"dep_delay_sum":2,"dep_delay_max":2,"arr_delay_sum":11,"arr_on_time":1}}
+{"key":"EWR-RDU","value":{"flights":1,"departed":0,"cancelled":1,"diverted":0,"landed":0,"dep_delay_sum":0,"dep_delay_max":0,"arr_delay_sum":0,"arr_on_time":0}}
+{"key":"LGA-XNA","value":{"flights":1,"departed":1,"cancelled":0,"diverted":1,"landed":0,"dep_delay_sum":-5,"dep_delay_max":-5,"arr_delay_sum":0,"arr_on_time":0}}
+`
+	if got := must(t, "view", "route-stats", "--json"); got != want {
+		t.Errorf("view: %s", got)
+	}
+	var flight struct{ Value Flight }
+	if err := json.Unmarshal([]byte(must(t, "view", "flight-status", "UA-1545-2013-01-01-EWR", "--json")), &flight); err != nil {
+		t.Fatal(err)
+	}
+	if flight.Value.Airline != "United Air Lines Inc." || flight.Value.Status != Landed {
+		t.Errorf("flight: %+v", flight)
+	}
+	if got := must(t, "view", "airports", "IAH"); !strings.Contains(got, "George Bush") {
+		t.Errorf("airport: %s", got)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	out := must(t, "demo", "--crashes", "3")
+	lines := strings.Split(out, "\n")
+	crashes := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.HasPrefix(l, "crash ") })
+	if len(crashes) != 3 || !strings.Contains(out, "EWR-SAV") ||
+		!strings.Contains(out, "flight-status  55082 in = 53487 processed + 0 filtered + 1595 duplicate + 0 late + 0 dead") ||
+		!strings.Contains(out, "3 crashes survived: the table's 186 routes equal a plain fold of the file") {
+		t.Errorf("the demo said\n%s", out)
+	}
+}
