@@ -1,0 +1,271 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-73111be4/kappa/internal/testenv"
+)
+
+// programs are the examples, built once.
+var programs = struct {
+	sync.Mutex
+	built map[string]string
+}{built: map[string]string{}}
+
+// program builds an example and returns where it is.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	programs.Lock()
+	defer programs.Unlock()
+	if path := programs.built[name]; path != "" {
+		return path
+	}
+	dir, err := os.MkdirTemp("", "kappa-integration-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if out, err := exec.Command("go", "build", "-o", path, "../../examples/"+name).CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", name, err, out)
+	}
+	programs.built[name] = path
+	return path
+}
+
+// process is a program that a test has started.
+type process struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	out  journal
+	done chan struct{} // closed when it has ended
+}
+
+func (r *rig) process(name string, args ...string) *process {
+	r.t.Helper()
+	p := &process{t: r.t, cmd: exec.Command(program(r.t, name), args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	if err := p.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its state
+		close(p.done)
+	}()
+	r.t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended
+		<-p.done
+		if r.t.Failed() {
+			r.t.Logf("%s printed:\n%s", name, p.out.String())
+		}
+	})
+	return p
+}
+
+// count starts the example count.
+func (r *rig) count(in, group, dir string, more ...string) *process {
+	r.t.Helper()
+	return r.process("count", append([]string{"run", "--brokers", r.env.Bootstrap(), "--input", in, "--group", group, "--state-dir", dir, "--session-timeout", "6s"}, more...)...)
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("signal %v: %v", s, err)
+	}
+}
+
+// exits waits until the process has ended, and returns its exit code: -1 for a
+// signal.
+func (p *process) exits(within time.Duration) int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(within):
+		p.t.Fatalf("the process has not ended after %v", within)
+		return 0
+	}
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the process as kill -9 does.
+func (p *process) kill() {
+	p.t.Helper()
+	p.signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// loaded feeds a topic until the returned function is called, which tells how many
+// records were written.
+func (r *rig) loaded(topic string, keys int) (stop func() int) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	done, n := make(chan struct{}), 0
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			r.emit(sent(topic, n, 500, keys)...)
+			n += 500
+		}
+	}()
+	return func() int { cancel(); <-done; return n }
+}
+
+// metric reads one figure of a process, summed over its labels; false where there
+// is none.
+func metric(addr, name string) (float64, bool) {
+	resp, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		return 0, false
+	}
+	defer resp.Body.Close()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(resp.Body); err != nil {
+		return 0, false
+	}
+	sum, found := 0.0, false
+	for line := range strings.Lines(text.String()) {
+		if !strings.HasPrefix(line, name+"{") && !strings.HasPrefix(line, name+" ") {
+			continue
+		}
+		var v float64
+		if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &v); err == nil {
+			sum, found = sum+v, true
+		}
+	}
+	return sum, found
+}
+
+// A signal lets what is open commit: within two seconds, under load. A restart
+// replays next to nothing, and the result is exact.
+func TestASignalDrainsUnderLoad(t *testing.T) {
+	on(t, func(r *rig) {
+		in, group, dir := r.topic("in", 4), r.name("g"), r.t.TempDir()
+		stop := r.loaded(in, 1000)
+		for range 3 {
+			p := r.count(in, group, dir)
+			r.until("a commit under load", func() bool { return r.counted(group) > r.written(in)/2 || !p.running() })
+			begun := time.Now()
+			p.signal(syscall.SIGTERM)
+			if code := p.exits(10 * time.Second); code != 0 {
+				r.t.Errorf("exit code %d after SIGTERM", code)
+			}
+			if d := time.Since(begun); d > 2*time.Second {
+				r.t.Errorf("the process took %v to end", d)
+			}
+			if strings.Contains(p.out.String(), "stopped with work open") {
+				r.t.Error("the drain did not come to its end")
+			}
+		}
+		n := stop()
+		before := r.written(group + "-table")
+		o := r.fast(dir)
+		o.App = "count"
+		e := r.start(o, counting(group, in))
+		r.ready(e)
+		if replayed := stats(e, group).ReplayedRecords; replayed > 0 {
+			r.t.Errorf("%d of %d records were replayed after a clean end", replayed, before)
+		}
+		r.processed(int64(n), group, e)
+		r.stop(e)
+		r.equal("table", r.table(group+"-table"), countsOf(n, 1000))
+	})
+}
+
+// counted sums the counts in a group's table, 0 where there is none yet.
+func (r *rig) counted(group string) int64 {
+	r.t.Helper()
+	topics, err := r.k.Topics(r.ctx, group+"-table")
+	if err != nil || len(topics) == 0 {
+		return 0
+	}
+	var sum int64
+	for _, v := range r.table(group + "-table") {
+		var n int64
+		fmt.Sscan(v, &n)
+		sum += n
+	}
+	return sum
+}
+
+// The second signal ends a process at once, whatever it waits for.
+func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, testenv.Fake(t))
+	in, group := r.topic("in", 4), r.name("g")
+	r.emit(numbers(in, 100, 10)...)
+	p := r.count(in, group, t.TempDir())
+	r.until("all records to be counted", func() bool { return r.counted(group) == 100 || !p.running() })
+	r.env.Stop(1) // nothing can be committed now, or left
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		t.Fatal("the process has ended after one signal: there was nothing left to test")
+	case <-time.After(300 * time.Millisecond):
+	}
+	begun := time.Now()
+	p.signal(syscall.SIGTERM)
+	code := p.exits(10 * time.Second)
+	if d := time.Since(begun); d > 500*time.Millisecond || code == 0 {
+		t.Errorf("after the second signal it took %v; exit code %d", d, code)
+	}
+}
+
+func TestAStateDirectoryInUseIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, testenv.Fake(t))
+	in, group, o := r.topic("in", 1), r.name("g"), r.fast(t.TempDir())
+	o.App = "count"
+	r.emit(numbers(in, 10, 3)...)
+	e := r.start(o, counting(group, in))
+	r.processed(10, group, e)
+	p := r.count(in, group, o.StateDir)
+	if code := p.exits(20 * time.Second); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	says(t, fmt.Errorf("%s", p.out.String()), "state directory "+o.StateDir,
+		fmt.Sprintf("is in use by process %d; stop it or choose another directory", os.Getpid()))
+	r.emit(numbers(in, 10, 3)...)
+	r.processed(20, group, e) // the first is not disturbed
+}
+
+// Of two processes with the same instance id the older is fenced, is told so, and
+// ends; nothing is lost or counted twice.
+func TestOfTwoProcessesWithTheSameInstanceOneIsFenced(t *testing.T) {
+	on(t, func(r *rig) {
+		in, group := r.topic("in", 4), r.name("g")
+		stop := r.loaded(in, 100)
+		old := r.count(in, group, r.t.TempDir(), "--instance", "twin")
+		r.until("a commit", func() bool { return r.counted(group) > 0 || !old.running() })
+		o := r.fast(r.t.TempDir())
+		o.Instance = "twin"
+		e := r.start(o, counting(group, in))
+		if code := old.exits(30 * time.Second); code != 1 {
+			r.t.Errorf("the older process ended with %d", code)
+		}
+		says(r.t, fmt.Errorf("%s", old.out.String()), `instance "twin" of group "`+group+`" is in use by another process`,
+			"give each process an instance id or a state directory of its own")
+		n := stop()
+		r.until("all records to be counted", func() bool { return r.counted(group) >= int64(n) })
+		r.stop(e)
+		r.equal("table", r.table(group+"-table"), countsOf(n, 100))
+	})
+}
