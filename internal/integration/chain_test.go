@@ -37,15 +37,14 @@ func TestAChainOfGroupsIsExactThroughCrashesOfBoth(t *testing.T) {
 			return r.start(r.fast(dirs[1]), summing(second, mid))
 		}
 		es := [2]*engine.Engine{start(0), start(1)}
-		recs := numbers(in, n, keys)
+		fed := r.feed(numbers(in, n, keys))
 		for i := range crashes {
-			r.emit(recs[i*n/(crashes+1) : (i+1)*n/(crashes+1)]...)
 			group := []string{first, second}[i%2]
 			r.until("a commit", func() bool { return stats(es[i%2], group).Commits > 0 })
 			es[i%2].Kill()
 			es[i%2] = start(i % 2)
 		}
-		r.emit(recs[crashes*n/(crashes+1):]...)
+		fed()
 		r.processed(n, first, es[0])
 		r.processed(n, second, es[1])
 		r.stop(es[0])

@@ -22,20 +22,16 @@ func TestCrashesLoseAndDoubleNothing(t *testing.T) {
 	each(t, func(r *rig) {
 		in, group, dir := r.topic("in", 4), r.name("count"), r.t.TempDir()
 		const n, keys, crashes = 20_000, 301, 5
-		written := 0
-		for i := range crashes + 1 {
-			part := numbers(in, n, keys)[written : (i+1)*n/(crashes+1)]
-			written += len(part)
+		fed := r.feed(numbers(in, n, keys))
+		for range crashes {
 			e := r.start(r.fast(dir), counting(group, in))
-			r.emit(part...)
-			if i == crashes {
-				r.processed(n, group, e)
-				r.stop(e)
-				continue
-			}
 			r.until("a commit", func() bool { return stats(e, group).Commits > 0 })
 			e.Kill()
 		}
+		e := r.start(r.fast(dir), counting(group, in))
+		fed()
+		r.processed(n, group, e)
+		r.stop(e)
 		r.equal("table", r.table(group+"-table"), countsOf(n, keys))
 	})
 }

@@ -34,21 +34,22 @@ func wandering(group, in string) *topology.Def {
 
 func TestLoopsReachOtherPartitionsThroughCrashes(t *testing.T) {
 	each(t, func(r *rig) {
-		const starts, keys, hops, crashes = 300, 30, 4, 2
+		const starts, keys, hops, crashes = 600, 30, 4, 2
 		in, group, dir := r.topic("in", 4), r.name("wander"), r.t.TempDir()
 		recs := numbers(in, starts, keys)
 		for i := range recs {
 			recs[i].Value = []byte(strconv.Itoa(hops))
 		}
 		var e *engine.Engine
+		fed := r.feed(recs)
 		for i := range crashes + 1 {
 			e = r.start(r.fast(dir), wandering(group, in))
-			r.emit(recs[i*starts/(crashes+1) : (i+1)*starts/(crashes+1)]...)
 			if i < crashes {
 				r.until("a commit", func() bool { return stats(e, group).Commits > 0 })
 				e.Kill()
 			}
 		}
+		fed()
 		r.processed(starts*(hops+1), group, e)
 		r.stop(e)
 		want := map[string]string{}

@@ -90,7 +90,6 @@ func TestOutputsAreTheFoldThroughCrashesOfDynamicMembers(t *testing.T) {
 func (r *rig) crashedOutputs(dynamic bool) {
 	in, out, group := r.topic("in", 6), r.topic("out", 3), r.name("announce")
 	const n, keys, crashes = 6000, 83, 5
-	recs := numbers(in, n, keys)
 	dirs := []string{r.t.TempDir(), r.t.TempDir(), r.t.TempDir()}
 	start := func(i int) *engine.Engine {
 		o := r.fast(dirs[i])
@@ -98,13 +97,13 @@ func (r *rig) crashedOutputs(dynamic bool) {
 		return r.start(o, announcing(group, in, out))
 	}
 	es := []*engine.Engine{start(0), start(1), start(2)}
+	fed := r.feed(numbers(in, n, keys))
 	for i := range crashes {
-		r.emit(recs[i*n/(crashes+1) : (i+1)*n/(crashes+1)]...)
-		r.until("progress", func() bool { return committed(es, group) > 0 })
+		r.until("progress", func() bool { return stats(es[i%3], group).Commits > 0 })
 		es[i%3].Kill()
 		es[i%3] = start(i % 3)
 	}
-	r.emit(recs[crashes*n/(crashes+1):]...)
+	fed()
 	r.processed(n, group, es...)
 	for _, e := range es {
 		r.stop(e)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,6 +118,47 @@ func (r *rig) emit(rs ...record.Record) {
 	}
 	if err := e.Flush(r.ctx); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// feed writes records little by little, so that crashes find work under way. The
+// function that it returns writes what is left at once and waits until it is
+// written.
+func (r *rig) feed(rs []record.Record) (finish func()) {
+	done, hurry := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		r.trickle(rs, hurry)
+	}()
+	finish = sync.OnceFunc(func() { close(hurry); <-done })
+	r.t.Cleanup(finish)
+	return finish
+}
+
+func (r *rig) trickle(rs []record.Record, hurry <-chan struct{}) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	e, err := r.k.NewEmitter(kafka.EmitterConfig{})
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	defer e.Close()
+	for chunk := range slices.Chunk(rs, max(1, len(rs)/2000)) {
+		for _, x := range chunk {
+			x.Timestamp = 1_700_000_000_000
+			if err = e.Emit(r.ctx, x); err != nil {
+				r.t.Error(err)
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-hurry:
+		}
+	}
+	if err = e.Flush(r.ctx); err != nil {
+		r.t.Error(err)
 	}
 }
 
