@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -38,7 +39,7 @@ plain fold of the file.`,
 		if *crashes < 0 {
 			return fmt.Errorf("--crashes %d: it cannot be negative", *crashes)
 		}
-		return demo(cmd.Context(), cmd.OutOrStdout(), *crashes)
+		return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *crashes)
 	}
 	return cmd
 }
@@ -56,7 +57,7 @@ type demonstration struct {
 	done   int64 // records that both groups had committed at the last crash
 }
 
-func demo(ctx context.Context, out io.Writer, crashes int) (err error) {
+func demo(ctx context.Context, out, errs io.Writer, crashes int) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTime)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "flights-demo-")
@@ -69,7 +70,7 @@ func demo(ctx context.Context, out io.Writer, crashes int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelError}))
 	client, err := kappa.Open(ctx, kappa.Connection{Brokers: []string{broker.Addr()}, ClientID: "flights", Log: log})
 	if err != nil {
 		return err
@@ -230,7 +231,8 @@ func printRoutes(out io.Writer, table map[string]Stats) {
 	fmt.Fprintln(w, "\nROUTE\tTO\tFLIGHTS\tCANCELLED\tDIVERTED\tMEAN DELAY\tLONGEST\tON TIME")
 	for _, r := range routes[:min(10, len(routes))] {
 		s := table[r]
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1f min\t%d min\t%.0f %%\n", r, airports[r[4:]], s.Flights, s.Cancelled, s.Diverted,
+		_, dest, _ := strings.Cut(r, "-")
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1f min\t%d min\t%.0f %%\n", r, airports[dest], s.Flights, s.Cancelled, s.Diverted,
 			float64(s.DepDelaySum)/float64(s.Departed), s.DepDelayMax, 100*float64(s.ArrOnTime)/float64(max(1, s.Landed)))
 	}
 	w.Flush()
@@ -261,10 +263,12 @@ func printCounts(out io.Writer, group string, c record.Counts) {
 }
 
 const goOn = `
-To go on, in three terminals:
-  go run ./examples/flights dev --dir dev                      a broker that stays, and the groups
-  go run ./examples/flights topics create --partitions 4       the names of airlines and airports
-  flights feed --data data/flights-2013-01.csv.gz --dup 0.03 --disorder 10m
-  flights view route-stats --limit 10
+To go on, with alias flights='go run ./examples/flights':
+  flights dev --dir dev                    a broker that stays, and the groups
+and beside it:
+  flights topics create --partitions 4     airlines and airports get their names
+  flights feed --data examples/flights/data/flights-2013-01.csv.gz --dup 0.03 --disorder 10m
+  flights view route-stats EWR-IAH
+  flights lag
   flights describe
 `
