@@ -65,7 +65,7 @@ func (e *Emitter) Emit(ctx context.Context, r record.Record) error {
 
 func (e *Emitter) done(r *kgo.Record, err error) {
 	if err != nil {
-		err = fmt.Errorf("write to %s with key %q: %w", r.Topic, r.Key, err)
+		err = fmt.Errorf("write to %s with key %q: %w%s", r.Topic, r.Key, err, hint(Fatal, err))
 		e.failed.CompareAndSwap(nil, &err)
 	}
 }

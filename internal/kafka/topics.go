@@ -28,7 +28,7 @@ type Topic struct {
 	Name       string
 	ID         record.TopicID
 	Partitions int32
-	Config     map[string]string // effective values, by name
+	Config     map[string]string // effective values, by name; nil where they may not be read
 }
 
 // How long a deleted key stays readable as a tombstone, and how long a table's
@@ -127,7 +127,7 @@ func missing(err error) bool {
 }
 
 // topicConfigs returns the settings of topics. A topic whose settings may not be
-// read is absent and named by the error.
+// read is absent.
 func (c *Cluster) topicConfigs(ctx context.Context, names []string) (map[string]map[string]string, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -146,8 +146,8 @@ func (c *Cluster) topicConfigs(ctx context.Context, names []string) (map[string]
 	var errs []error
 	for _, r := range resp.Resources {
 		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-			if !missing(err) {
-				errs = append(errs, fmt.Errorf("describe settings of topic %s: %w (grant DescribeConfigs on it)", r.ResourceName, err))
+			if !missing(err) && !errors.Is(err, kerr.TopicAuthorizationFailed) {
+				errs = append(errs, fmt.Errorf("describe settings of topic %s: %w", r.ResourceName, err))
 			}
 			continue
 		}

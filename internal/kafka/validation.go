@@ -22,6 +22,13 @@ const (
 	writeOperation operation = 4
 )
 
+func (o operation) String() string {
+	if o == readOperation {
+		return "Read"
+	}
+	return "Write"
+}
+
 // trait is what a role asks of a topic.
 type trait struct {
 	name     string
@@ -95,7 +102,7 @@ func (v *validation) describe(ctx context.Context, c *Cluster) error {
 		switch {
 		case missing(err):
 		case err != nil:
-			v.problem(name, "grant Describe on it to this principal", "%v", err)
+			v.problem(name, "grant "+v.needs(name)+" on it to this principal", "%v", err)
 			v.found[name] = Topic{Name: name, Partitions: -1}
 		default:
 			v.found[name] = Topic{Name: name, ID: t.TopicID, Partitions: int32(len(t.Partitions))}
@@ -130,17 +137,33 @@ func (v *validation) rights(name string, t kmsg.MetadataResponseTopic) {
 	if t.AuthorizedOperations == -1<<31 {
 		return
 	}
-	for _, o := range []struct {
-		op   operation
-		name string
-	}{{readOperation, "Read"}, {writeOperation, "Write"}} {
-		for _, u := range v.Uses {
-			if u.Topic == name && slices.Contains(traits[u.Role].needs, o.op) && t.AuthorizedOperations&(1<<o.op) == 0 {
-				v.problem(name, "grant "+o.name+" on it to this principal", "the %s must not be accessed: %s is not allowed", traits[u.Role].name, o.name)
-				break
-			}
+	for _, op := range []operation{readOperation, writeOperation} {
+		if u, ok := v.needing(op, name); ok && t.AuthorizedOperations&(1<<op) == 0 {
+			v.problem(name, "grant "+op.String()+" on it to this principal", "the %s must not be accessed: %s is not allowed", traits[u.Role].name, op)
 		}
 	}
+}
+
+// needs lists the rights on a topic that the group needs.
+func (v *validation) needs(topic string) string {
+	list := "Describe"
+	for _, op := range []operation{readOperation, writeOperation} {
+		if _, ok := v.needing(op, topic); ok {
+			list += " and " + op.String()
+		}
+	}
+	return list
+}
+
+// needing returns the first use of a topic that needs a right.
+func (v *validation) needing(op operation, topic string) (TopicUse, bool) {
+	at := slices.IndexFunc(v.Uses, func(u TopicUse) bool {
+		return u.Topic == topic && slices.Contains(traits[u.Role].needs, op)
+	})
+	if at < 0 {
+		return TopicUse{}, false
+	}
+	return v.Uses[at], true
 }
 
 func (v *validation) missing() {
