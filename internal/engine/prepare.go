@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -56,21 +57,29 @@ func (e *Engine) alias(ctx context.Context) error {
 }
 
 func (g *group) prepare(ctx context.Context) error {
-	report, err := g.engine.o.Cluster.Validate(ctx, kafka.GroupTopics{Group: g.plan.Group, Uses: g.uses(), Now: g.engine.o.Clock()})
+	report, err := g.validate(ctx)
 	if err != nil {
 		return err
 	}
 	for _, w := range report.Warnings {
 		g.log.Warn(w.What, "topic", w.Topic, "hint", w.Mend)
 	}
-	if err := report.Err(); err != nil {
-		return err
-	}
 	g.tasks = report.Partitions
 	if err := g.create(ctx); err != nil {
 		return err
 	}
+	if len(report.Missing) > 0 { // who may create a topic need not be allowed to write it
+		if _, err := g.validate(ctx); err != nil {
+			return err
+		}
+	}
 	return g.learn(ctx)
+}
+
+// validate names all that is wrong with the group's topics.
+func (g *group) validate(ctx context.Context) (kafka.Report, error) {
+	report, err := g.engine.o.Cluster.Validate(ctx, kafka.GroupTopics{Group: g.plan.Group, Uses: g.uses(), Now: g.engine.o.Clock()})
+	return report, cmp.Or(err, report.Err())
 }
 
 // create makes the group's own topics, with as many partitions as its inputs.
@@ -162,9 +171,7 @@ func (g *group) learn(ctx context.Context) error {
 	g.maxBatch = 1 << 30
 	for name, t := range topics {
 		g.partitions[name] = t.Partitions
-		if n, err := strconv.Atoi(t.Config["max.message.bytes"]); err == nil {
-			g.maxBatch = min(g.maxBatch, int32(min(n, 1<<30)))
-		}
+		g.maxBatch = min(g.maxBatch, maxBatchOf(t))
 	}
 	for name := range topics {
 		g.maxRecord[name] = int(g.maxBatch)
@@ -175,6 +182,19 @@ func (g *group) learn(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// defaultBatch is what topics take unless they are set up otherwise.
+const defaultBatch = 1<<20 + 12
+
+// maxBatchOf returns a topic's max.message.bytes: the default where the settings
+// may not be read.
+func maxBatchOf(t kafka.Topic) int32 {
+	n, err := strconv.Atoi(t.Config["max.message.bytes"])
+	if err != nil {
+		return defaultBatch
+	}
+	return int32(min(n, 1<<30))
 }
 
 func shapeOf(p *topology.Plan) balance.Shape {
