@@ -233,7 +233,7 @@ func (g *group) starts(ctx context.Context, s *changelog.State, p int32, ends ma
 
 // adopt takes over the offsets of a stopped goka group.
 func (g *group) adopt(ctx context.Context, s *changelog.State, p int32, start map[string]int64) error {
-	committed, err := g.engine.o.Cluster.Committed(ctx, g.plan.Group)
+	committed, err := g.engine.o.Cluster.Committed(ctx, g.plan.Group, g.inputTopics()...)
 	if err != nil {
 		return err
 	}
