@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,14 +35,25 @@ type App struct {
 	Commands []*cobra.Command
 }
 
+// giveUp is how long a program has after the first signal. What it does in order
+// takes less than two seconds; connections to brokers that do not answer take more.
+const giveUp = 4 * time.Second
+
 // Main runs the program with the process's arguments and ends the process.
 //
 // SIGINT and SIGTERM end it in order: what runs commits or aborts what it has
-// begun. A second signal ends it at once. The exit code is 0, 1 after an error or
-// 2 where the command line is wrong.
+// begun. A second signal ends it at once, and so do four seconds, where brokers do not
+// answer. The exit code is 0, 1 after an error or 2 where the command line is
+// wrong.
 func Main(app App) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the next signal meets the default: the process ends
+	context.AfterFunc(ctx, func() {
+		stop() // the next signal meets the default: the process ends
+		time.AfterFunc(giveUp, func() {
+			fmt.Fprintf(os.Stderr, "%s: still busy %v after the signal, ended; what was not committed is done again\n", app.Name, giveUp)
+			os.Exit(1)
+		})
+	})
 	code := Run(ctx, app, os.Args[1:], os.Stdout, os.Stderr)
 	os.Exit(code)
 }
