@@ -20,8 +20,8 @@ func (e *Engine) watch() {
 		return
 	}
 	type seen struct {
-		slices int64
-		since  time.Time
+		place int64
+		since time.Time
 	}
 	last := map[*runner]seen{}
 	tick := time.NewTicker(max(e.o.Watchdog/10, 10*time.Millisecond))
@@ -33,8 +33,8 @@ func (e *Engine) watch() {
 		case now := <-tick.C:
 			for _, g := range e.groups {
 				for _, r := range g.runners {
-					n, at := r.worker.slices.Load(), r.worker.at.Load()
-					if s, ok := last[r]; !ok || s.slices != n || at == nil {
+					n, at := r.worker.at.place()
+					if s, ok := last[r]; !ok || s.place != n || at == nil {
 						last[r] = seen{n, now}
 					} else if now.Sub(s.since) >= e.o.Watchdog {
 						e.fail(stuck(g.plan.Group, at, now.Sub(s.since)))

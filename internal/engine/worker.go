@@ -2,7 +2,6 @@ package engine
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed-73111be4/kappa/internal/engine/task"
@@ -62,10 +61,7 @@ type worker struct {
 	lastMoved time.Time
 	figures   figures
 
-	// slices and at let a watchdog see from outside where the worker is: slices
-	// counts, at is the record whose callback runs, nil between slices.
-	slices atomic.Int64
-	at     atomic.Pointer[record.Record]
+	at whereabouts
 }
 
 // held is a task that the worker holds.

@@ -52,10 +52,10 @@ func (w *worker) slice(h *held, b *evBatch) {
 			return
 		}
 	}
-	w.slices.Add(1)
-	defer w.at.Store(nil)
+	w.at.enter(b.records[:n])
+	defer w.at.leave()
 	for i := range b.records[:n] {
-		w.at.Store(&b.records[i])
+		w.at.step(i)
 		fx, err := h.core.Step(b.part.Topic, &b.records[i])
 		if err != nil {
 			w.failTask(h, err)
