@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/state"
@@ -67,7 +68,6 @@ func (s *State) attempt(ctx context.Context) error {
 		return err
 	}
 	s.Table = state.NewTable(s.store, s.c.Table)
-	s.flushedAt = s.c.Clock()
 	for i := range s.logs {
 		if err := s.replayLog(ctx, &s.logs[i]); err != nil {
 			return err
@@ -81,7 +81,24 @@ func (s *State) attempt(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.replayed == 0 && s.flushedAt.IsZero() {
+		s.flushedAt = s.c.Clock() // nothing that a crash could cost
+	}
 	return nil
+}
+
+// lastFlush returns when the store was last written, zero where it never was. A
+// restore is no flush: a process that crashes again and again would never reach
+// the age of one, and replay more each time.
+func (s *State) lastFlush(m *meta) time.Time {
+	if m.WrittenAt == 0 {
+		return time.Time{}
+	}
+	at, now := time.UnixMilli(m.WrittenAt), s.c.Clock()
+	if at.After(now) {
+		return now
+	}
+	return at
 }
 
 // begin reads what the store knows about itself and where the logs are.
@@ -91,6 +108,7 @@ func (s *State) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.flushedAt = s.lastFlush(m)
 	s.logs, s.joins = nil, nil
 	for _, topic := range []string{s.c.TableTopic, s.c.StateTopic} {
 		if topic == "" {

@@ -23,7 +23,7 @@ type State struct {
 	wiped       string
 
 	flushing  bool
-	flushedAt time.Time // of the last flush that worked, or of the restore
+	flushedAt time.Time // of the last flush that worked, in whatever process; zero: there is something to flush and never was one
 	keys      []byte    // record keys of the open transaction
 }
 

@@ -231,3 +231,53 @@ func TestCommitCopiesPositions(t *testing.T) {
 	}
 	must(t, s.Close(false))
 }
+
+func TestAFlushIsDueAfterARestoreFromNothing(t *testing.T) {
+	w := newWorld(t)
+	s := w.restore()
+	set(t, s, table("a"), "1")
+	w.commit(s, 0)
+	must(t, s.Close(false))
+	s = w.restore()
+	if s.Replayed() == 0 || !s.FlushDue(w.now) {
+		t.Errorf("replayed %d and no flush is due", s.Replayed())
+	}
+	f, err := s.BeginFlush()
+	must(t, err)
+	s.EndFlush(f, f.Run())
+	if s.FlushDue(w.now) {
+		t.Error("due right after a flush")
+	}
+	must(t, s.Close(false))
+}
+
+// A process that crashes sooner after each start than a flush takes to be due
+// would replay more and more, were age counted from the start.
+func TestTheAgeOfAFlushIsCountedAcrossCrashes(t *testing.T) {
+	w := newWorld(t)
+	w.config.Flush.Age = 10 * time.Second
+	s := w.restore()
+	set(t, s, table("a"), "0")
+	w.commit(s, 0)
+	must(t, s.Close(true)) // the store is written
+	s = w.restore()
+	for i, due := range []bool{false, false, false, false, true, true} {
+		set(t, s, table("a"), fmt.Sprint(i))
+		w.commit(s, 0)
+		w.now = w.now.Add(2 * time.Second)
+		s = w.restart(s, false)
+		if s.FlushDue(w.now) != due {
+			t.Errorf("%d s after the last flush: FlushDue = %v", 2*(i+1), !due)
+		}
+	}
+	must(t, s.Close(false))
+	w.now = w.now.Add(-time.Hour) // a clock that was set back
+	s = w.restore()
+	if s.FlushDue(w.now) {
+		t.Error("due after the clock was set back")
+	}
+	if !s.FlushDue(w.now.Add(10 * time.Second)) {
+		t.Error("not due at its age after the clock was set back")
+	}
+	must(t, s.Close(false))
+}
