@@ -52,7 +52,7 @@ func runCommand() *cobra.Command {
 // counter counts as a goka app does.
 func counter(group goka.Group, input, output goka.Stream) *topology.Def {
 	edges := []topology.Edge{
-		topology.Input(input, new(codec.Bytes), func(ctx goka.Context, _ any) {
+		topology.Input(input, schema.Boxed(schema.Nothing()), func(ctx goka.Context, _ any) {
 			n, _ := ctx.Value().(int64)
 			n++
 			ctx.SetValue(n)
@@ -72,7 +72,7 @@ func counter(group goka.Group, input, output goka.Stream) *topology.Def {
 func typedCounter(group goka.Group, input, output goka.Stream) *topology.Def {
 	counts := topology.OutputOf(output, schema.Int64())
 	edges := []topology.Edge{
-		topology.InputOf(input, schema.Bytes(), nil, func(ctx *processors.Typed[int64], _ []byte) {
+		topology.InputOf(input, schema.Nothing(), nil, func(ctx *processors.Typed[int64], _ struct{}) {
 			n, _ := ctx.Value()
 			n++
 			ctx.Set(n)
