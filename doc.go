@@ -1,6 +1,6 @@
 // Package kappa makes a program of topologies: hand them to [Main] and it has the
-// verbs run, describe, view, lag, topics, leave and dev, with flags, environment
-// variables, help and shell completion.
+// verbs run, describe, view, lag, topics, emit, leave and dev, with flags,
+// environment variables, help and shell completion.
 //
 //	func main() {
 //		kappa.Main(kappa.App{

@@ -5,6 +5,7 @@
 //	kappa lag GROUP
 //	kappa leave INSTANCE --group GROUP
 //	kappa topics create TOPIC
+//	kappa emit TOPIC KEY VALUE
 //	kappa dev --dir dev
 //
 // Topologies are programs of their own, with the same verbs and more: see package
