@@ -6,6 +6,7 @@ import (
 	"github.com/lovoo/goka"
 
 	"github.com/seed-73111be4/kappa/topology"
+	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/topology/topologytest"
 )
 
@@ -16,10 +17,10 @@ func TestBothWaysCountTheSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := topologytest.New(t, count("counts", "in", "out"))
 			for _, key := range []string{"a", "b", "a"} {
-				d.Send("in", key, []byte("x"))
+				d.SendRecord(record.Record{Topic: "in", Key: []byte(key), Value: []byte("x")})
 			}
 			d.Crash()
-			d.Send("in", "a", []byte("x"))
+			d.SendRecord(record.Record{Topic: "in", Key: []byte("a"), Value: []byte("x")})
 			if a, b := d.Table("a"), d.Table("b"); a != int64(3) || b != int64(1) {
 				t.Errorf("a %v, b %v, want 3 and 1", a, b)
 			}
@@ -42,7 +43,7 @@ func TestBothWaysCountTheSame(t *testing.T) {
 func TestWithoutAnOutputNothingIsEmitted(t *testing.T) {
 	for _, def := range []*topology.Def{counter("counts", "in", ""), typedCounter("counts", "in", "")} {
 		d := topologytest.New(t, def)
-		d.Send("in", "a", []byte("x"))
+		d.SendRecord(record.Record{Topic: "in", Key: []byte("a"), Value: []byte("x")})
 		if d.Table("a") != int64(1) {
 			t.Errorf("a %v", d.Table("a"))
 		}
