@@ -179,10 +179,15 @@ func (tm *testMember) enter(what string, args ...any) (leave func()) {
 	tm.trace = append(tm.trace, what+fmt.Sprint(args...))
 	return func() {
 		tm.busy = false
-		close(b.news)
-		b.news = make(chan struct{})
+		b.announce()
 		b.mu.Unlock()
 	}
+}
+
+// announce wakes those who wait; the caller holds mu.
+func (b *memberBed) announce() {
+	close(b.news)
+	b.news = make(chan struct{})
 }
 
 func (b *memberBed) fault(format string, args ...any) {
@@ -210,6 +215,7 @@ func (tm *testMember) Revoked(ctx context.Context, tasks []TaskTopics) {
 	leave := tm.enter("revoked ", tasks)
 	if tm.block != nil {
 		block := tm.block
+		tm.bed.announce()
 		tm.bed.mu.Unlock()
 		select {
 		case <-block:

@@ -391,9 +391,9 @@ func TestAGroupOfAnotherKindOfMembersIsNotJoined(t *testing.T) {
 
 func TestASessionTimeoutThatTheBrokerRefusesIsNamed(t *testing.T) {
 	onBrokers(t, func(b *memberBed) {
-		m := b.join("one", true, testShape("f", b.topics(1, "a")...), func(m *testMember) { m.session = time.Second })
+		m := b.join("one", true, testShape("f", b.topics(1, "a")...), func(m *testMember) { m.session = 2 * time.Hour })
 		b.await("the failure", func() bool { return m.failure != nil })
-		if !strings.Contains(m.failure.Error(), "group.min.session.timeout.ms") {
+		if !strings.Contains(m.failure.Error(), "group.max.session.timeout.ms") {
 			b.Errorf("failed with %v", m.failure)
 		}
 	})

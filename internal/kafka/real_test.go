@@ -1,0 +1,32 @@
+package kafka_test
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/seed-73111be4/kappa/internal/testenv"
+)
+
+var clusters testenv.Shared
+
+func TestMain(m *testing.M) { os.Exit(clusters.Run(m)) }
+
+// What holds on kfake must hold on real Kafka: the package's tests run again, in a
+// process of their own, against each kind of broker.
+func TestAllOfThisOnRealKafka(t *testing.T) {
+	if os.Getenv("KAPPA_TEST_BROKERS") != "" {
+		t.Skip("this is that run")
+	}
+	for _, kind := range []testenv.Kind{testenv.KafkaTV2, testenv.KafkaTV1} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			c := clusters.Kafka(t, kind)
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.count=1", "-test.timeout=5m")
+			cmd.Env = append(os.Environ(), "KAPPA_TEST_BROKERS="+c.Bootstrap())
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
