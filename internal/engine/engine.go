@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"sync"
 	"time"
@@ -300,26 +299,15 @@ func waitFor(ctx context.Context, w *sync.WaitGroup) error {
 // does not return keeps its worker, and the stores stay open for it.
 func (e *Engine) release() {
 	e.cancel()
-	for _, g := range e.groups {
-		if g.fetcher != nil {
-			g.fetcher.Close()
-		}
-		for _, r := range g.runners {
-			r.producer.Close()
-		}
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
+	clients := e.closeClients()
 	if err := errors.Join(waitFor(ctx, &e.run), waitFor(ctx, &e.closers)); err != nil {
 		e.o.Log.Error("a callback does not return; its worker is left behind")
 		return
 	}
-	var all []io.Closer
 	for _, l := range e.lookups {
-		all = append(all, l)
-	}
-	for _, c := range all {
-		if err := c.Close(); err != nil {
+		if err := l.Close(); err != nil {
 			e.o.Log.Warn("close lookup table", "err", err)
 		}
 	}
@@ -328,6 +316,21 @@ func (e *Engine) release() {
 			e.o.Log.Warn("close state", "err", err)
 		}
 	}
+	_ = waitFor(ctx, clients) // a client that waits for a frozen broker ends by itself
+}
+
+// closeClients closes all clients at a time: each may wait for its broker.
+func (e *Engine) closeClients() *sync.WaitGroup {
+	all := new(sync.WaitGroup)
+	for _, g := range e.groups {
+		if g.fetcher != nil {
+			all.Go(g.fetcher.Close)
+		}
+		for _, r := range g.runners {
+			all.Go(r.producer.Close)
+		}
+	}
+	return all
 }
 
 // Instance returns the name under which this process is a member.
