@@ -5,8 +5,8 @@ import (
 
 	"github.com/lovoo/goka"
 
-	"github.com/seed-73111be4/kappa/topology"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/topology"
 	"github.com/seed-73111be4/kappa/topology/topologytest"
 )
 
