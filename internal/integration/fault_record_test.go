@@ -97,7 +97,7 @@ func poisons() []poison {
 		},
 		{
 			name: "a callback that panics",
-			def:  guarded(func(goka.Context) { var m map[string]int; m["x"]++ }),
+			def:  guarded(func(goka.Context) { var p *int; *p++ }),
 			bad:  record.Record{Key: []byte("b"), Value: []byte("bad")},
 			is:   task.ErrPanic,
 			says: []string{"callback panicked: assignment to entry in nil map (fault_record_test.go:"},

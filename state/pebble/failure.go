@@ -56,14 +56,14 @@ func (f *failure) clear() {
 }
 
 // state returns the error, and a channel that is closed when there is one.
-func (f *failure) state() (err error, final bool, failed <-chan struct{}) {
+func (f *failure) state() (final bool, failed <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.err, f.final, f.failed
+	return f.final, f.failed, f.err
 }
 
 func (f *failure) check() error {
-	err, _, _ := f.state()
+	_, _, err := f.state()
 	if err != nil {
 		return fmt.Errorf("the disk fails, free or mend it: %w", err)
 	}
@@ -75,7 +75,7 @@ func (f *failure) close() { f.closeOnce.Do(func() { close(f.closing) }) }
 // pause holds a writer of Pebble's back while the disk fails. It returns an error
 // where the attempt is not worth making.
 func (f *failure) pause() error {
-	err, final, _ := f.state()
+	final, _, err := f.state()
 	if err == nil {
 		return nil
 	}

@@ -45,7 +45,7 @@ func (d *DB) sync() error {
 // flush writes the memtables to disk. Pebble retries for ever, so a failure ends
 // the wait.
 func (d *DB) flush() error {
-	err, _, failed := d.failure.state()
+	_, failed, err := d.failure.state()
 	if err != nil {
 		return d.failure.check()
 	}

@@ -24,7 +24,7 @@ func failures() map[string]func(goka.Context) {
 		"panic":                func(goka.Context) { panic("boom") },
 		"panic with an error":  func(goka.Context) { panic(errMine) },
 		"panic with nil":       func(goka.Context) { panic(nil) },
-		"nil map":              func(goka.Context) { var m map[string]int; m["x"] = 1 },
+		"nil pointer":          func(goka.Context) { var p *int; *p = 1 },
 		"Fail":                 func(ctx goka.Context) { ctx.Fail(errMine) },
 		"Fail with nil":        func(ctx goka.Context) { ctx.Fail(nil) },
 		"value not of a codec": func(ctx goka.Context) { ctx.Emit("out", "k", 3.5) },
@@ -109,7 +109,7 @@ func TestWithoutDeadLettersTheRecordIsNamedAndNothingMoves(t *testing.T) {
 func TestCausesAreWrapped(t *testing.T) {
 	for name, want := range map[string]error{
 		"panic": task.ErrPanic, "panic with an error": errMine, "Fail": errMine,
-		"too large": task.ErrTooLarge, "nil map": task.ErrPanic,
+		"too large": task.ErrTooLarge, "nil pointer": task.ErrPanic,
 	} {
 		_, err := failing(t, failures()[name]).try("in", "k", "v")
 		if !errors.Is(err, want) {
