@@ -119,8 +119,8 @@ func TestCausesAreWrapped(t *testing.T) {
 }
 
 func TestAPanicIsReportedWithItsStack(t *testing.T) {
-	_, err := failing(t, failures()["nil map"]).try("in", "k", "v")
-	for _, want := range []string{"failure_test.go", "assignment to entry in nil map", "goroutine"} {
+	_, err := failing(t, failures()["nil pointer"]).try("in", "k", "v")
+	for _, want := range []string{"failure_test.go", "nil pointer dereference", "goroutine"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}
