@@ -31,6 +31,9 @@ func (s *State) replayLog(ctx context.Context, t *tracked) error {
 }
 
 func (s *State) replayJoin(ctx context.Context, t *tracked) error {
+	if err := s.freshenEnds(ctx, t); err != nil {
+		return err
+	}
 	to, err := s.joinTarget(t)
 	if err != nil {
 		return err
@@ -43,6 +46,21 @@ func (s *State) replayJoin(ctx context.Context, t *tracked) error {
 		return s.Table.Load(key, r.Value, r.Tombstone())
 	}}
 	return r.run(ctx)
+}
+
+// freshenEnds asks again where a join topic ends if more of it has been committed
+// than it had when the restore began: the task has gone on elsewhere meanwhile.
+func (s *State) freshenEnds(ctx context.Context, t *tracked) (err error) {
+	if s.positions == nil {
+		return nil
+	}
+	if in, ok := s.positions.Input(t.pos.Topic); !ok || in.Offset <= t.ends.HighWatermark {
+		return nil
+	}
+	if t.ends, err = s.c.Logs.Ends(ctx, t.pos.Of()); err != nil {
+		return fmt.Errorf("ends of %s: %w", t.pos.Of(), err)
+	}
+	return nil
 }
 
 // joinTarget returns up to where a join topic belongs to the committed state.

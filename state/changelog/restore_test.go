@@ -383,6 +383,23 @@ func TestJoinsAreRestoredToTheirCommittedPosition(t *testing.T) {
 	must(t, s.Close(false))
 }
 
+func TestAJoinTopicMayGrowWhileTheTaskGoesOnElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.join.put([]byte(".a"), []byte("1"))
+	owner := w.restore()
+	w.commit(owner, 1)
+	w.cluster.onNext = func(record.Partition, int64) {
+		w.cluster.onNext = nil
+		w.join.put([]byte(".a"), []byte("2"))
+		w.commit(owner, 2)
+	}
+	w.config.Store = "late/3"
+	s := w.restore()
+	expect(t, s, "3:a=2")
+	must(t, s.Close(false))
+	must(t, owner.Close(false))
+}
+
 func TestAJoinLogThatBeginsBehindTheCommittedPositionIsTakenAsItIs(t *testing.T) {
 	w := newWorld(t)
 	for range 5 {
