@@ -91,8 +91,14 @@ func (c Config) connectHint(err error) string {
 	if s := err.Error(); strings.Contains(s, "tls") || strings.Contains(s, "x509") {
 		return " (check the TLS settings: does this port speak TLS, and does the CA match?)"
 	}
-	if c.SASL != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return " (is the broker running, and is the address right?)"
+	}
+	if c.SASL != nil {
 		return " (is this the port for SASL, and are mechanism and credentials right?)"
+	}
+	if c.TLS != nil {
+		return " (is the broker running, and does this port speak TLS?)"
 	}
 	return " (is the broker running, and is the address right?)"
 }
