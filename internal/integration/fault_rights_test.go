@@ -2,6 +2,7 @@ package integration
 
 import (
 	"testing"
+	"time"
 
 	"github.com/lovoo/goka"
 	gcodec "github.com/lovoo/goka/codec"
@@ -142,6 +143,26 @@ func TestMissingPermissionsAreNamedBeforeTheFirstRecord(t *testing.T) {
 			u.stop(e)
 			s.equal("table", s.table(name+"-table"), countsOf(10, 3))
 		})
+	}
+}
+
+func TestAWrongPasswordIsNamed(t *testing.T) {
+	t.Parallel()
+	c := testenv.Kafka(t, testenv.Options{Users: map[string]string{"ann": "of ann"}})
+	for _, s := range []kafka.SASLConfig{
+		{Mechanism: kafka.Plain, User: "ann", Password: "guess"},
+		{Mechanism: kafka.Plain, User: "bob", Password: "of ann"},
+		{Mechanism: kafka.ScramSHA256, User: "ann", Password: "of ann"},
+	} {
+		begun := time.Now()
+		k, err := kafka.Open(t.Context(), kafka.Config{Brokers: c.SASLBrokers(), SASL: &s})
+		if err == nil {
+			k.Close()
+		}
+		says(t, err, "connect to kafka at "+c.SASLBrokers()[0], "SASL", "(check the SASL mechanism and credentials)")
+		if d := time.Since(begun); d > 5*time.Second {
+			t.Errorf("%s, %s: it took %v to say so", s.Mechanism, s.User, d)
+		}
 	}
 }
 
