@@ -211,10 +211,10 @@ func (w *worker) ended(r kafka.Result) {
 	case w.await == awaitCommit && r.Outcome == kafka.OK:
 		w.committed()
 	case w.await == awaitCommit && r.Outcome == kafka.Aborted:
-		w.txn.cause = AbortProduce
+		// It may stand open still: what it holds must not join the next one.
 		w.aborts++
 		w.holdUntil = w.now.Add(backoff(w.aborts))
-		w.rewind()
+		w.abort(AbortProduce)
 	case w.await == awaitAbort && (r.Outcome == kafka.OK || r.Outcome == kafka.Aborted):
 		w.rewind()
 	case r.Outcome == kafka.Fatal:

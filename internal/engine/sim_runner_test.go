@@ -1,0 +1,375 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/record"
+)
+
+// simRunner brings a real worker its events and carries its effects out, one at a
+// time, as runner.go does: between any two of them anything else may happen.
+type simRunner struct {
+	w       *world
+	p       *simProcess
+	name    string
+	txnID   string
+	worker  *worker
+	client  *simClient
+	box     []event
+	effects []effect
+	op      *simOp
+	wakeAt  time.Time
+	thaw    time.Time
+	ready   bool
+	done    bool
+	queued  int // bytes fetched and not released
+}
+
+// simOp is an effect with an outcome, under way.
+type simOp struct {
+	effect  effect
+	from    time.Time // not begun before
+	begun   bool
+	answer  event // nil until it is there
+	flushed bool  // a flush's end has been seen
+}
+
+func newSimRunner(p *simProcess, i int) *simRunner {
+	w := p.w
+	r := &simRunner{w: w, p: p, name: fmt.Sprintf("%s/%d", p, i), txnID: fmt.Sprintf("sim.%s.%d", p.name, i), thaw: w.now}
+	r.client = newClient(r)
+	r.worker = newWorker(workerConfig{
+		plan: simPlan, commitInterval: w.faults.commitInterval, batchBytes: 4 << 10, overlayBytes: 1 << 20,
+		txnTimeout: simTxnTimeout, fenceWait: 2 * simSessionTimeout, partitions: w.broker.topics,
+		produce:   func(o *kafka.Out) { r.client.produce(o) },
+		nextEpoch: func() uint64 { p.epoch++; return p.epoch },
+	})
+	r.perform(r.worker.start())
+	return r
+}
+
+func (r *simRunner) String() string { return r.name }
+
+func (r *simRunner) post(ev event) {
+	if r.done {
+		r.refuse(ev)
+		return
+	}
+	r.box = append(r.box, ev)
+}
+
+// refuse answers what nobody will take.
+func (r *simRunner) refuse(ev event) {
+	switch e := ev.(type) {
+	case evRevoked:
+		e.done()
+	case *evBatch:
+		e.release()
+	case evRestored:
+		if e.core != nil {
+			r.p.closeState(doClose{e.partition, e.core.State(), false})
+		}
+	case evStored:
+		e.state.EndFlush(e.flush, e.err)
+		r.p.closeState(doClose{e.partition, e.state, false})
+	}
+}
+
+func (r *simRunner) offer(w *world) {
+	if r.done {
+		return
+	}
+	r.client.offer(w, r.flushing())
+	switch {
+	case r.thaw.After(w.now):
+		w.wake(r.thaw)
+	case r.op != nil && !r.op.begun:
+		if _, end := r.op.effect.(doEnd); !end || !r.client.sending() {
+			w.due(r, 8, r.op.from)
+		}
+	case r.op != nil:
+		if r.op.answer != nil || (r.flushing() && r.client.flushed()) {
+			w.offer(r, 8)
+		}
+	case len(r.effects) > 0, len(r.box) > 0, r.worker.busy(w.now):
+		w.offer(r, 8)
+	default:
+		w.due(r, 8, r.wakeAt)
+	}
+}
+
+func (r *simRunner) flushing() bool {
+	if r.op == nil || !r.op.begun {
+		return false
+	}
+	_, ok := r.op.effect.(doFlush)
+	return ok
+}
+
+func (r *simRunner) act(w *world) {
+	switch {
+	case r.op != nil && !r.op.begun:
+		r.op.begun = true
+		r.begin(r.op)
+	case r.op != nil:
+		r.finish()
+	case len(r.effects) > 0:
+		e := r.effects[0]
+		r.effects = r.effects[1:]
+		r.carryOut(e)
+		if r.worker.stopped && len(r.effects) == 0 {
+			r.stop()
+		}
+	case len(r.box) > 0:
+		ev := r.box[0]
+		r.box = r.box[1:]
+		r.take(ev)
+	default:
+		r.take(evTick{})
+	}
+}
+
+// take steps the worker.
+func (r *simRunner) take(ev event) {
+	ev = r.w.mutant.event(r, ev)
+	if ev == nil {
+		return
+	}
+	if r.w.tell {
+		r.w.say("%s takes %s", r, showEvent(ev))
+	}
+	effects := r.worker.step(r.w.now, ev)
+	r.perform(effects)
+	r.wakeAt = r.worker.wake(r.w.now)
+}
+
+func (r *simRunner) perform(effects []effect) {
+	for i, e := range effects {
+		if hasOutcome(e) && slices.ContainsFunc(effects[i+1:], hasOutcome) {
+			r.w.violate("%s: two outcomes are asked for in one step: %T and another", r, e)
+		}
+	}
+	r.effects = append(r.effects[:0], effects...)
+}
+
+func hasOutcome(e effect) bool {
+	switch e.(type) {
+	case doInit, doRebuild, doFlush, doOffsets, doEnd:
+		return true
+	}
+	return false
+}
+
+func (r *simRunner) carryOut(e effect) {
+	e = r.w.mutant.effect(r, e)
+	if r.w.tell && e != nil {
+		r.w.say("%s %s", r, showEffect(e))
+	}
+	switch e := e.(type) {
+	case doInit:
+		r.op = &simOp{effect: e, from: r.w.now.Add(e.wait)}
+	case doRebuild:
+		r.op = &simOp{effect: e, from: r.w.now.Add(e.wait)}
+	case doFlush, doOffsets, doEnd:
+		r.op = &simOp{effect: e, from: r.w.now}
+	case doReady:
+		r.ready = true
+	case doRestore:
+		r.p.restore(r, e)
+	case doSeek:
+		r.p.fetcher.seek(e.seeks)
+	case doStop:
+		r.p.fetcher.stop(e.parts)
+	case doStore:
+		r.p.store(r, e)
+	case doClose:
+		r.p.closeState(e)
+	case doAbandon:
+		if o := r.p.opens[e.partition]; o != nil && o.epoch == e.epoch {
+			o.cancelled = true
+		}
+	case doCall:
+		e.fn()
+	case doTaskFailed:
+		r.p.fail(fmt.Errorf("task %d: %w", e.partition, e.err), errors.Is(e.err, errDisk))
+	case doFatal:
+		r.p.fail(e.err, false)
+	}
+}
+
+// begin sends an effect's request.
+func (r *simRunner) begin(op *simOp) {
+	c, w := r.client, r.w
+	switch e := op.effect.(type) {
+	case doInit:
+		r.init(op)
+	case doRebuild:
+		c.close()
+		r.client = newClient(r)
+		op.answer = evRebuilt{}
+		if w.chance(w.faults.refused) {
+			op.answer = evRebuilt{errNoAnswer}
+		}
+	case doFlush:
+	case doOffsets:
+		r.addOffsets(op, e)
+	case doEnd:
+		r.end(op, e.commit)
+	}
+}
+
+func (r *simRunner) init(op *simOp) {
+	c := r.client
+	var epoch int
+	var err error
+	c.request("init", false, func() bool {
+		epoch, err = c.id.init(r.w)
+		return err == nil
+	}, func(f fate) {
+		res := judged(f, err, kafka.Retry)
+		if res.Outcome == kafka.Aborted {
+			res.Outcome = kafka.Retry
+		}
+		if res.Outcome == kafka.OK {
+			c.epoch = epoch
+		}
+		op.answer = evInit{res}
+	})
+}
+
+func (r *simRunner) addOffsets(op *simOp, e doOffsets) {
+	c := r.client
+	if !c.open || c.acked == 0 {
+		op.answer = evOffsets{kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}}
+		return
+	}
+	c.offsets = true
+	var err error
+	epoch, fence, positions := c.epoch, e.fence, e.positions
+	c.request("offsets", r.w.faults.transactions2, func() bool {
+		err = c.id.addOffsets(r.w, epoch, fence, positions)
+		return !errors.Is(err, errBusy)
+	}, func(f fate) {
+		op.answer = evOffsets{judged(f, err, kafka.Aborted)}
+	})
+}
+
+func (r *simRunner) end(op *simOp, commit bool) {
+	c, outcome, name := r.client, txnAborted, "abort"
+	if !c.open {
+		op.answer = evEnded{}
+		return
+	}
+	if commit {
+		outcome, name = txnCommitted, "commit"
+	} else {
+		c.parts = slices.DeleteFunc(c.parts, func(p *outPart) bool { return !p.sending })
+		if c.offsets && c.acked == 0 {
+			op.answer = evEnded{kafka.Result{Outcome: kafka.Unknown, Err: errNoAnswer}}
+			return
+		}
+		if c.acked == 0 && c.failed.Outcome == kafka.OK { // nothing was ever sent
+			c.reset()
+			op.answer = evEnded{}
+			return
+		}
+	}
+	if commit && (c.failed.Outcome != kafka.OK || c.acked == 0) {
+		op.answer = evEnded{kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}}
+		return
+	}
+	var epoch int
+	var err error
+	c.request(name, true, func() bool {
+		epoch, err = c.id.endTxn(r.w, c.epoch, outcome)
+		return !errors.Is(err, errBusy)
+	}, func(f fate) {
+		res := judged(f, err, kafka.Unknown)
+		if f == fateRefused && !commit {
+			res = kafka.Result{Outcome: kafka.Unknown, Err: errNoAnswer}
+		}
+		if res.Outcome == kafka.OK {
+			c.epoch = epoch
+			c.reset()
+		}
+		op.answer = evEnded{res}
+	})
+}
+
+func (r *simRunner) finish() {
+	op := r.op
+	if r.flushing() {
+		op.answer = evFlushed{nil, r.client.failed}
+		if r.client.failed.Outcome == kafka.OK {
+			op.answer = evFlushed{r.client.acks(), kafka.Result{}}
+		}
+	}
+	r.op = nil
+	r.take(op.answer)
+}
+
+// stop is the end of the runner's loop.
+func (r *simRunner) stop() {
+	r.done = true
+	for _, ev := range append(r.worker.control, r.box...) {
+		r.refuse(ev)
+	}
+	r.box = nil
+	r.client.close()
+}
+
+func showEvent(ev event) string {
+	switch e := ev.(type) {
+	case evTick:
+		return "a tick"
+	case *evBatch:
+		return fmt.Sprintf("%d records of %s to %d (epoch %d)", len(e.records), e.part, e.next, e.epoch)
+	case evAssigned:
+		return fmt.Sprintf("assigned %v generation %d", tasksOf(e.tasks), e.fence.Generation)
+	case evRevoked:
+		return fmt.Sprintf("revoked %v", e.tasks)
+	case evLost:
+		return fmt.Sprintf("lost %v", e.tasks)
+	case evRestored:
+		return fmt.Sprintf("restored %d (epoch %d, %v)", e.partition, e.epoch, e.err)
+	case evStored:
+		return fmt.Sprintf("stored %d (%v)", e.partition, e.err)
+	case evInit:
+		return "init " + e.Result.String()
+	case evFlushed:
+		return "flushed " + e.Result.String()
+	case evOffsets:
+		return "offsets " + e.Result.String()
+	case evEnded:
+		return "ended " + e.Result.String()
+	}
+	return fmt.Sprintf("%T", ev)
+}
+
+func showEffect(e effect) string {
+	switch e := e.(type) {
+	case doOffsets:
+		return fmt.Sprintf("doOffsets generation %d member %s %v", e.fence.Generation, e.fence.Member, e.positions)
+	case doSeek:
+		var parts []record.Position
+		for _, s := range e.seeks {
+			parts = append(parts, record.Position{Topic: s.Partition.Topic, Partition: s.Partition.Partition, Offset: s.Offset})
+		}
+		return fmt.Sprintf("doSeek %v", parts)
+	case doRestore:
+		return fmt.Sprintf("doRestore %d (epoch %d)", e.partition, e.epoch)
+	case doClose:
+		return fmt.Sprintf("doClose %d flush %v", e.partition, e.flush)
+	case doEnd:
+		return fmt.Sprintf("doEnd commit %v", e.commit)
+	case doNote:
+		return "doNote " + e.Result.String()
+	case doTaskFailed:
+		return fmt.Sprintf("doTaskFailed %d: %v", e.partition, e.err)
+	}
+	return fmt.Sprintf("%T", e)
+}

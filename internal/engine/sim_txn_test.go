@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/record"
+)
+
+// simTxnID is a transactional id as its coordinator knows it.
+type simTxnID struct {
+	name    string
+	epoch   int
+	state   txnState
+	run     *simTxnRun // the transaction that is open or ending
+	started time.Time
+	ended   txnOutcome // of the last transaction
+	fenced  bool       // which its producer did not end itself
+	todo    []*simLog  // without a marker yet; nil is the log of the group's offsets
+}
+
+type txnState uint8
+
+const (
+	txnIdle txnState = iota
+	txnOngoing
+	txnEnding // decided; markers are being written
+)
+
+// simTxnRun is one transaction.
+type simTxnRun struct {
+	id       *simTxnID
+	outcome  txnOutcome
+	logs     []*simLog
+	offsets  []record.Position // pending
+	withMark bool              // offsets were added
+}
+
+type txnOutcome uint8
+
+const (
+	txnOpen txnOutcome = iota
+	txnCommitted
+	txnAborted
+)
+
+var errBusy = errors.New("concurrent transactions")
+
+func (b *simBroker) txnID(name string) *simTxnID {
+	for _, id := range b.ids {
+		if id.name == name {
+			return id
+		}
+	}
+	id := &simTxnID{name: name}
+	b.ids = append(b.ids, id)
+	return id
+}
+
+// init takes the id over: an open transaction is aborted first.
+func (id *simTxnID) init(w *world) (epoch int, err error) {
+	switch id.state {
+	case txnOngoing:
+		id.epoch++
+		id.end(w, txnAborted)
+		id.fenced = true
+		return 0, errBusy
+	case txnEnding:
+		return 0, errBusy
+	}
+	id.epoch++
+	return id.epoch, nil
+}
+
+// begin checks an epoch and opens a transaction where none is.
+func (id *simTxnID) begin(w *world, epoch int) error {
+	switch {
+	case epoch != id.epoch:
+		return kerr.InvalidProducerEpoch
+	case id.state == txnEnding:
+		return errBusy
+	case id.state == txnIdle:
+		id.state, id.started, id.run = txnOngoing, w.now, &simTxnRun{id: id}
+	}
+	return nil
+}
+
+// produce appends records to a partition. A partition that is in the transaction
+// already asks nobody, even where the transaction has been decided; before
+// transaction.version 2 a client adds the partition first.
+func (id *simTxnID) produce(w *world, epoch int, l *simLog, outs []kafka.Out) (base int64, err error) {
+	if id.run != nil && (w.faults.transactions2 || id.state == txnOngoing) {
+		if in := l.inTxn(id.run); in != nil && in.epoch == epoch {
+			return id.write(l, outs), nil
+		}
+	}
+	if err := id.begin(w, epoch); err != nil {
+		return 0, err
+	}
+	id.run.logs = append(id.run.logs, l)
+	l.open = append(l.open, &txnIn{txn: id.run, epoch: epoch, first: l.end()})
+	return id.write(l, outs), nil
+}
+
+func (id *simTxnID) write(l *simLog, outs []kafka.Out) int64 {
+	base := l.end()
+	for i := range outs {
+		o := &outs[i]
+		l.append(simEntry{txn: id.run, rec: cloneRecord(o.Key, o.Value, o.Headers, o.Timestamp)})
+	}
+	return base
+}
+
+// addOffsets makes the group's offsets part of the transaction.
+func (id *simTxnID) addOffsets(w *world, epoch int, f kafka.Fence, ps []record.Position) error {
+	if err := id.begin(w, epoch); err != nil {
+		return err
+	}
+	if !w.mutant.noFence {
+		if err := w.broker.group.validate(f); err != nil {
+			return err
+		}
+	}
+	id.run.withMark = true
+	id.run.offsets = append(id.run.offsets, ps...)
+	return nil
+}
+
+// endTxn decides the transaction. It returns the epoch of the next.
+func (id *simTxnID) endTxn(w *world, epoch int, o txnOutcome) (int, error) {
+	two := w.faults.transactions2
+	switch {
+	case epoch == id.epoch && id.state == txnOngoing:
+		if two {
+			id.epoch++
+		}
+		id.end(w, o)
+		return id.epoch, nil
+	case epoch == id.epoch && id.state == txnIdle && two && o == txnAborted:
+		id.epoch++ // an empty transaction may be aborted
+		return id.epoch, nil
+	case id.fenced:
+	case epoch == id.epoch && !two, two && epoch == id.epoch-1 && id.state != txnOngoing: // asked again
+		if id.ended == o {
+			return id.epoch, nil
+		}
+		return 0, kerr.InvalidTxnState
+	}
+	return 0, kerr.InvalidProducerEpoch
+}
+
+func (id *simTxnID) end(w *world, o txnOutcome) {
+	id.run.outcome, id.ended, id.state, id.fenced = o, o, txnEnding, false
+	w.say("%s: %s", id.name, map[txnOutcome]string{txnCommitted: "commits", txnAborted: "aborts"}[o])
+	id.todo = append(id.todo[:0], id.run.logs...)
+	if id.run.withMark {
+		id.todo = append(id.todo, nil)
+	}
+	if o == txnCommitted {
+		w.checkCommit(id.run)
+	}
+	if len(id.todo) == 0 {
+		id.complete()
+	}
+}
+
+func (id *simTxnID) complete() { id.state, id.run = txnIdle, nil }
+
+// act writes one of the markers that are missing.
+func (id *simTxnID) act(w *world) {
+	i := w.rng.IntN(len(id.todo))
+	l := id.todo[i]
+	id.todo = append(id.todo[:i], id.todo[i+1:]...)
+	if l == nil {
+		w.say("%s: marker of the offsets", id.name)
+		if id.run.outcome == txnCommitted {
+			for _, p := range id.run.offsets {
+				w.broker.offsets[p.Of()] = p.Offset
+			}
+		}
+	} else {
+		l.close(id.run)
+		w.say("%s: marker on %s at %d", id.name, l.part, l.end()-1)
+	}
+	if len(id.todo) == 0 {
+		id.complete()
+	}
+}
+
+// expire aborts a transaction that outlives its timeout, and its producer.
+func (id *simTxnID) expire(w *world) {
+	if id.state == txnOngoing && w.now.Sub(id.started) > simTxnTimeout {
+		w.say("%s: timed out", id.name)
+		id.epoch++
+		id.end(w, txnAborted)
+		id.fenced = true
+	}
+}
+
+func (id *simTxnID) offer(w *world) {
+	if id.state == txnOngoing {
+		w.wake(id.started.Add(simTxnTimeout + time.Millisecond))
+	}
+}
+
+// wake is due for those that act by themselves.
+func (w *world) wake(at time.Time) {
+	if at.After(w.now) && (w.next.IsZero() || at.Before(w.next)) {
+		w.next = at
+	}
+}
+
+// unstable reports whether a decision on the task's offsets is pending.
+func (b *simBroker) unstable(task int32) bool {
+	for _, id := range b.ids {
+		if id.run == nil {
+			continue
+		}
+		for _, p := range id.run.offsets {
+			if p.Partition == task {
+				return true
+			}
+		}
+	}
+	return false
+}
