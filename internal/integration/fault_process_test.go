@@ -1,10 +1,7 @@
 package integration
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,33 +11,50 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/internal/testenv"
 )
 
-// programs are the examples, built once.
+// programs are the examples, each built once for the tests that use it at a time.
 var programs = struct {
 	sync.Mutex
-	built map[string]string
-}{built: map[string]string{}}
+	built map[string]*built
+}{built: map[string]*built{}}
 
-// program builds an example and returns where it is.
+type built struct {
+	path  string
+	users int
+}
+
+// program builds an example and returns where it is, until the test ends.
 func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.Lock()
 	defer programs.Unlock()
-	if path := programs.built[name]; path != "" {
-		return path
+	b := programs.built[name]
+	if b == nil {
+		dir, err := os.MkdirTemp("", "kappa-integration-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = &built{path: filepath.Join(dir, name)}
+		if out, err := exec.Command("go", "build", "-o", b.path, "../../examples/"+name).CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
+		programs.built[name] = b
 	}
-	dir, err := os.MkdirTemp("", "kappa-integration-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, name)
-	if out, err := exec.Command("go", "build", "-o", path, "../../examples/"+name).CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", name, err, out)
-	}
-	programs.built[name] = path
-	return path
+	b.users++
+	t.Cleanup(func() {
+		programs.Lock()
+		defer programs.Unlock()
+		if b.users--; b.users == 0 {
+			delete(programs.built, name)
+			if err := os.RemoveAll(filepath.Dir(b.path)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return b.path
 }
 
 // process is a program that a test has started.
@@ -117,41 +131,43 @@ func (p *process) kill() {
 // loaded feeds a topic until the returned function is called, which tells how many
 // records were written.
 func (r *rig) loaded(topic string, keys int) (stop func() int) {
-	ctx, cancel := context.WithCancel(r.ctx)
-	done, n := make(chan struct{}), 0
+	r.t.Helper()
+	e, err := r.k.NewEmitter(kafka.EmitterConfig{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	quit, done, n := make(chan struct{}), make(chan error, 1), 0
 	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			r.emit(sent(topic, n, 500, keys)...)
-			n += 500
+		defer e.Close()
+		for {
+			select {
+			case <-quit:
+				done <- e.Flush(r.ctx)
+				return
+			default:
+			}
+			for _, x := range sent(topic, n, 100, keys) {
+				x.Timestamp = 1_700_000_000_000
+				if err := e.Emit(r.ctx, x); err != nil {
+					done <- err
+					return
+				}
+			}
+			n += 100
+			if err := e.Flush(r.ctx); err != nil {
+				done <- err
+				return
+			}
 		}
 	}()
-	return func() int { cancel(); <-done; return n }
-}
-
-// metric reads one figure of a process, summed over its labels; false where there
-// is none.
-func metric(addr, name string) (float64, bool) {
-	resp, err := http.Get("http://" + addr + "/metrics")
-	if err != nil {
-		return 0, false
-	}
-	defer resp.Body.Close()
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(resp.Body); err != nil {
-		return 0, false
-	}
-	sum, found := 0.0, false
-	for line := range strings.Lines(text.String()) {
-		if !strings.HasPrefix(line, name+"{") && !strings.HasPrefix(line, name+" ") {
-			continue
+	return func() int {
+		r.t.Helper()
+		close(quit)
+		if err := <-done; err != nil {
+			r.t.Fatal(err)
 		}
-		var v float64
-		if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &v); err == nil {
-			sum, found = sum+v, true
-		}
+		return n
 	}
-	return sum, found
 }
 
 // A signal lets what is open commit: within two seconds, under load. A restart
