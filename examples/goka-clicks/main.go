@@ -12,6 +12,7 @@ import (
 
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/codec"
+	"github.com/lovoo/goka/storage"
 )
 
 func countClick(ctx goka.Context, msg any) {
@@ -37,8 +38,11 @@ func run(ctx context.Context) error {
 	topics := goka.NewTopicManagerConfig()
 	topics.Table.Replication = 1 // one broker is enough for an example
 	config := goka.DefaultConfig()
+	config.Consumer.Offsets.Initial = -2 // start at the oldest record, as kappa does
 	p, err := goka.NewProcessor(brokers(), clicksPerUser,
-		goka.WithTopicManagerBuilder(goka.TopicManagerBuilderWithConfig(config, topics)))
+		goka.WithConsumerGroupBuilder(goka.ConsumerGroupBuilderWithConfig(config)),
+		goka.WithTopicManagerBuilder(goka.TopicManagerBuilderWithConfig(config, topics)),
+		goka.WithStorageBuilder(storage.MemoryBuilder())) // an example leaves nothing behind
 	if err != nil {
 		return err
 	}
