@@ -14,7 +14,7 @@ type mutation struct {
 
 	noFence          bool // offsets are taken whatever the generation
 	freshFence       bool // offsets carry the generation as of now, not as of the tasks
-	hastyRevoke      bool // a revoke is acknowledged before the boundary
+	hastyRevoke      bool // a revoke is acknowledged at once, and made after the next assignment
 	ignoreLost       bool // the workers do not hear of lost tasks
 	hastyBalance     bool // tasks are given away before their owners have let go
 	restoreToStable  bool // a restore ends at the last stable offset
@@ -41,7 +41,7 @@ type mutation struct {
 var mutations = []mutation{
 	{name: "no generation in the commit", noFence: true},
 	{name: "the generation is read again at the commit", freshFence: true},
-	{name: "a revoke is acknowledged before the boundary", hastyRevoke: true},
+	{name: "a revoke is acknowledged before the boundary and the fence renewed", hastyRevoke: true},
 	{name: "lost tasks are kept", ignoreLost: true, freshFence: true},
 	{name: "tasks are given away before they are let go", hastyBalance: true},
 	{name: "a restore ends at the last stable offset", restoreToStable: true},

@@ -33,6 +33,8 @@ type simProcess struct {
 	opens       [simTasks]*simOpen
 	states      map[*changelog.State]*simOpen
 	ends        map[record.Partition]record.Ends // as of the last join, for a mutation
+	belated     []func()                         // revokes that the workers have not heard of, for a mutation
+	belatedAt   int32
 	draining    bool
 	leaving     bool
 	patience    time.Time // of the drain
@@ -201,6 +203,12 @@ func (p *simProcess) assigned(f kafka.Fence, added []kafka.TaskTopics) {
 	for _, r := range p.runners {
 		r.post(evAssigned{f, shares[r]})
 	}
+	if p.belated != nil && f.Generation > p.belatedAt {
+		for _, fn := range p.belated {
+			fn()
+		}
+		p.belated = nil
+	}
 }
 
 func (p *simProcess) load(r *simRunner) (n int) {
@@ -220,6 +228,9 @@ func (p *simProcess) revoked(ts []kafka.TaskTopics, unacked *int) {
 		*unacked++
 		if p.w.mutant.hastyRevoke {
 			done()
+			p.belatedAt = p.member.generation
+			p.belated = append(p.belated, func() { s.r.post(evRevoked{s.tasks, done}) })
+			continue
 		}
 		s.r.post(evRevoked{s.tasks, done})
 	}
