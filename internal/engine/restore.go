@@ -41,6 +41,11 @@ func (g *group) restore(r *runner, e doRestore) {
 	ctx, cancel := context.WithCancel(g.engine.ctx)
 	mine := &openTask{epoch: e.epoch, cancel: cancel, done: make(chan struct{})}
 	g.mu.Lock()
+	if g.owner[e.partition] != r { // lost meanwhile, which r is about to hear
+		g.mu.Unlock()
+		cancel()
+		return
+	}
 	before := g.opens[e.partition]
 	g.opens[e.partition] = mine
 	g.mu.Unlock()

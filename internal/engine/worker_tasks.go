@@ -118,8 +118,8 @@ func (w *worker) giveUp(tasks []int32) {
 // letGo stops reading a task's inputs and gives its state up; what is committed
 // may still go to disk.
 func (w *worker) letGo(h *held, flush bool) {
-	w.do(doStop{w.inputs(h.partition)})
-	if h.core != nil {
+	if h.core != nil { // else nothing is fetched for us, but perhaps for a new owner
+		w.do(doStop{w.inputs(h.partition)})
 		w.closeState(doClose{h.partition, h.core.State(), flush}, h.storing)
 		h.core = nil
 	} else if h.phase == Restoring {
