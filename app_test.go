@@ -103,6 +103,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"view", "t", "--codec", "avro"}, "name the file of the schema with --schema"},
 		{[]string{"run", "now"}, `unknown command "now" for "clicks run"`},
 		{[]string{"run", "--memory", "much"}, `"much" is no size`},
+		{[]string{"run", "--memory", "4"}, "--memory 4B: at least 1MiB is needed"},
 		{[]string{"run", "--on-task-failure", "weep"}, "use exit or pause"},
 		{[]string{"run", "--wrkers", "2"}, "unknown flag: --wrkers"},
 		{[]string{"run", "--log-level", "loud"}, "--log-level loud: use debug, info, warn or error"},

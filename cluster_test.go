@@ -156,7 +156,7 @@ func TestFromTopicsToView(t *testing.T) {
 	if d := time.Since(begin); d > 2*time.Second {
 		t.Errorf("stopping took %v", d)
 	}
-	if got := must(t, app, "leave", "host-7"); got != "host-7 has left clicks-per-user\n" {
+	if got := must(t, app, "leave", "host-7"); got != "host-7 is no member of clicks-per-user now\n" {
 		t.Errorf("leave said %q", got)
 	}
 }

@@ -44,7 +44,7 @@ func leave(cmd *cobra.Command, instance string, groups []string) error {
 		if err := c.Leave(cmd.Context(), g, instance); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s has left %s\n", instance, g)
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is no member of %s now\n", instance, g)
 	}
 	return nil
 }

@@ -15,6 +15,9 @@ import (
 // drainTime is how long an engine that is asked to stop may take.
 const drainTime = 2 * time.Second
 
+// minMemory catches units that were forgotten.
+const minMemory = 1 << 20
+
 func runCommand(app App) *cobra.Command {
 	return RunCommand(app.Name, func(*cobra.Command) ([]*topology.Def, error) { return app.Groups, nil })
 }
@@ -77,6 +80,9 @@ func runOptions(app string, cmd *cobra.Command) (Options, error) {
 	o.CommitInterval, _ = f.GetDuration("commit-interval")
 	o.SessionTimeout, _ = f.GetDuration("session-timeout")
 	o.Workers, _ = f.GetInt("workers")
+	if o.MemoryBytes < minMemory {
+		return o, &usageError{fmt.Errorf("--memory %v: at least %v is needed", f.Lookup("memory").Value, byteSize(minMemory))}
+	}
 	switch v := f.text("on-task-failure"); v {
 	case "exit":
 	case "pause":
