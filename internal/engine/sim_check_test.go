@@ -108,7 +108,8 @@ func (w *world) checkStore(name string, s state.Store) {
 	if ok {
 		at = storeMeta([]byte(meta))
 	}
-	want := w.committed(partition, at)
+	want, loose := w.committed(partition, at)
+	maps.DeleteFunc(got, func(k, _ string) bool { return loose[k] })
 	if d := difference(got, want); d != "" {
 		w.violate("store %s at %v does not fit the logs: %s", name, at, d)
 	}
@@ -139,9 +140,11 @@ func keyed(all map[string]string) map[string]string {
 	return all
 }
 
-// committed folds a task's logs up to some offsets into store keys.
-func (w *world) committed(partition int32, at map[string]int64) map[string]string {
-	out := map[string]string{}
+// committed folds a task's logs up to some offsets into store keys. loose are those
+// whose value at that point was compacted away: a restore that has come so far does
+// not have them.
+func (w *world) committed(partition int32, at map[string]int64) (out map[string]string, loose map[string]bool) {
+	out, loose = map[string]string{}, map[string]bool{}
 	each := func(topic string, key func([]byte) []byte) {
 		for i, e := range w.broker.log(topic, partition).entries {
 			if int64(i) >= at[topic] {
@@ -152,7 +155,11 @@ func (w *world) committed(partition int32, at map[string]int64) map[string]strin
 			}
 			k := string(key(e.rec.Key))
 			out[k] = string(e.rec.Value)
+			loose[k] = e.gone
 			if e.rec.Value == nil {
+				loose[k] = false
+			}
+			if e.gone || e.rec.Value == nil {
 				delete(out, k)
 			}
 		}
@@ -160,7 +167,7 @@ func (w *world) committed(partition int32, at map[string]int64) map[string]strin
 	each(simPlan.Table.Topic, func(k []byte) []byte { return state.TableKey(nil, k) })
 	each(simPlan.StateTopic, func(k []byte) []byte { return k[1:] })
 	each(simUsers, func(k []byte) []byte { return state.JoinKey(nil, simUsers, k) })
-	return out
+	return out, loose
 }
 
 func difference(got, want map[string]string) string {
@@ -239,6 +246,45 @@ func (w *world) checkEnd() {
 			w.violate("task %d: restored state: %s", p, d)
 		}
 	}
+}
+
+// checkStopped: who had a task when it stopped has written all of it.
+func (w *world) checkStopped() {
+	for p := range int32(simTasks) {
+		name, whole := fmt.Sprintf("sim/%d", p), false
+		for _, proc := range w.procs {
+			whole = whole || w.wholeStore(proc.disk, name)
+		}
+		if !whole {
+			w.violate("no process has left %s complete", name)
+		}
+	}
+}
+
+// wholeStore reports whether a disk has a store that stands at the ends of its logs.
+func (w *world) wholeStore(d *simDisk, name string) bool {
+	if d.stores[name] == nil {
+		return false
+	}
+	s, err := d.db.Open(name)
+	if err != nil {
+		w.violate("%v", err) // it was left open
+		return false
+	}
+	defer s.Close()
+	w.checkStore(name, s)
+	b, found, err := s.Get([]byte{state.KindMeta}, nil)
+	if err != nil || !found {
+		return false
+	}
+	var partition int32
+	_, _ = fmt.Sscanf(name, "sim/%d", &partition)
+	pos, found, err := s.Get(state.PositionsKey(nil), nil)
+	if err != nil || !found {
+		return false
+	}
+	last, err := changelog.ParsePositions(pos)
+	return err == nil && last.Epoch == w.broker.last[partition] && len(storeMeta(b)) == 3
 }
 
 // state is what the fold leaves in one task.

@@ -19,6 +19,7 @@ type simFaults struct {
 	dropped   int // requests lost
 	late      int // requests that arrive after their sender has given up
 	refused   int // requests that are refused
+	clean     int // a log is compacted once in so many steps
 	lag       int // appends that are replicated later
 	diskError int
 	markers   int // weight of writing a marker: low is late
@@ -28,6 +29,7 @@ type simFaults struct {
 	blows     [blowKinds]int
 
 	commitInterval, flushAge time.Duration
+	retention                time.Duration // of deletions in compacted logs
 	flushBytes               int64
 }
 
@@ -65,6 +67,11 @@ func drawFaults(rng *rand.Rand) simFaults {
 		f.blows[i] = rng.IntN(4)
 	}
 	f.blows[blowCrash]++
+	f.clean, f.retention = seldom(100), 24*time.Hour
+	if rng.IntN(3) == 0 { // deletions vanish soon; clocks have to be right then
+		f.retention, f.blows[blowSkew], f.clean = 20*time.Second, 0, 100
+		f.blows[blowLeap]++
+	}
 	return f
 }
 
@@ -85,8 +92,12 @@ const (
 	blowKinds
 )
 
-// strike deals a blow now and then.
+// strike deals a blow now and then, and cleans.
 func (w *world) strike() {
+	if w.chance(w.faults.clean) {
+		topic := []string{simPlan.Table.Topic, simPlan.StateTopic}[w.rng.IntN(2)]
+		w.broker.log(topic, w.rng.Int32N(simTasks)).compact(w.faults.retention)
+	}
 	if !w.chance(w.faults.strike) {
 		return
 	}
@@ -106,7 +117,11 @@ func (w *world) strike() {
 		}
 		return
 	case blowLeap:
-		w.now = w.now.Add(w.between(50*time.Millisecond, 2*time.Second))
+		far := 2 * time.Second
+		if w.faults.retention < time.Hour {
+			far = 2 * w.faults.retention
+		}
+		w.now = w.now.Add(w.between(50*time.Millisecond, far))
 		w.say("time leaps")
 		return
 	}

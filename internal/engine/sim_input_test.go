@@ -22,7 +22,6 @@ const (
 	simOut     = "out"
 	simKeys    = 9
 	simHops    = "hops"
-	retention  = 24 * time.Hour
 	maxCount   = 5 // at which a key's count is deleted
 	maxHops    = 4
 )

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/seed-73111be4/kappa/record"
 )
@@ -19,6 +20,8 @@ type simLog struct {
 type simEntry struct {
 	txn     *simTxnRun // nil: not transactional
 	control bool
+	gone    bool // compacted
+	at      time.Time
 	rec     record.Record
 }
 
@@ -42,6 +45,7 @@ func (l *simLog) stable() int64 {
 // append adds an entry; it may be replicated at once or later.
 func (l *simLog) append(e simEntry) int64 {
 	at := l.end()
+	e.at = l.b.w.now
 	e.rec.Topic, e.rec.Partition, e.rec.Offset, e.rec.LeaderEpoch = l.part.Topic, l.part.Partition, at, 0
 	l.entries = append(l.entries, e)
 	if !l.b.w.chance(l.b.w.faults.lag) {
@@ -80,12 +84,29 @@ func (l *simLog) read(from int64, most int) (out []record.Record, next int64) {
 	}
 	for next = from; next < stable && len(out) < most; next++ {
 		e := &l.entries[next]
-		if e.control || (e.txn != nil && e.txn.outcome != txnCommitted && !l.b.w.mutant.readUncommitted) {
+		if e.control || e.gone || (e.txn != nil && e.txn.outcome != txnCommitted && !l.b.w.mutant.readUncommitted) {
 			continue
 		}
 		out = append(out, e.rec.Clone())
 	}
 	return out, next
+}
+
+// compact removes what later records of the same key have replaced, what was
+// aborted, and deletions that have been there long enough.
+func (l *simLog) compact(retention time.Duration) {
+	last := map[string]int64{}
+	for i := range l.stable() {
+		if e := &l.entries[i]; e.committed() {
+			last[string(e.rec.Key)] = i
+		}
+	}
+	for i := range l.stable() {
+		e := &l.entries[i]
+		old := e.rec.Value == nil && l.b.w.now.Sub(e.at) > retention
+		e.gone = e.gone || !e.control && (!e.committed() || last[string(e.rec.Key)] != i || old)
+	}
+	l.b.w.say("%s is compacted", l.part)
 }
 
 // committed reports whether an entry is a record whose transaction, if any, is

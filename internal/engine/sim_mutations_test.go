@@ -21,6 +21,7 @@ type mutation struct {
 	earlyEnds        bool // the high watermarks are read before the assignment
 	readUncommitted  bool
 	storeEarly       bool // the store is written before the commit
+	keepOld          bool // stores are used however old they are
 	tornBatch        bool // a crash tears the last batch of a store
 	keepOverlay      bool // an abort leaves the state as it is
 	positionsOutside bool // positions are written outside of the transaction
@@ -48,6 +49,7 @@ var mutations = []mutation{
 	{name: "high watermarks are read before the assignment", earlyEnds: true},
 	{name: "uncommitted records are read", readUncommitted: true},
 	{name: "the store is written before the commit", storeEarly: true},
+	{name: "old stores are used", keepOld: true},
 	{name: "a crash tears a batch of the store", tornBatch: true},
 	{name: "the overlay is kept after an abort", keepOverlay: true},
 	{name: "positions are written outside of the transaction", positionsOutside: true},

@@ -72,6 +72,7 @@ func (p *simProcess) clock() time.Time { return p.w.now.Add(p.skew) }
 
 func (p *simProcess) offer(w *world) {
 	switch {
+	case !p.alive && w.over:
 	case !p.alive && !p.gone:
 		w.due(p, 10, p.rebirth)
 	case !p.alive:
@@ -229,7 +230,10 @@ func (p *simProcess) revoked(ts []kafka.TaskTopics, unacked *int) {
 		if p.w.mutant.hastyRevoke {
 			done()
 			p.belatedAt = p.member.generation
-			p.belated = append(p.belated, func() { s.r.post(evRevoked{s.tasks, done}) })
+			p.belated = append(p.belated, func() {
+				gone := slices.DeleteFunc(s.tasks, func(t int32) bool { return p.owner[t] != nil })
+				s.r.post(evRevoked{gone, done})
+			})
 			continue
 		}
 		s.r.post(evRevoked{s.tasks, done})

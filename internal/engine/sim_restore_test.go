@@ -66,6 +66,10 @@ func (p *simProcess) open(c *coro, o *simOpen, e doRestore) (*task.Task, error) 
 
 func (p *simProcess) changelogConfig(partition int32, logs record.LogSource) changelog.Config {
 	f := &p.w.faults
+	retention := f.retention
+	if p.w.mutant.keepOld {
+		retention = 0
+	}
 	return changelog.Config{
 		Store: fmt.Sprintf("sim/%d", partition), DB: p.db, Cluster: simCluster, Partition: partition,
 		TableTopic: simPlan.Table.Topic, StateTopic: simPlan.StateTopic, JoinTopics: []string{simUsers},

@@ -5,6 +5,7 @@ import (
 	"hash"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type world struct {
 	input  *simInput
 	faults simFaults
 	chaos  bool
+	over   bool // nobody comes back any more
 	mutant mutation
 	cur    *coro // whose turn it is, nil outside of coroutines
 
@@ -147,8 +149,28 @@ func (w *world) run() error {
 	}
 	if w.err == nil {
 		w.checkEnd()
+		w.finish()
 	}
 	return w.err
+}
+
+// finish stops all processes in order; each has to end, and to leave its stores as
+// they should be.
+func (w *world) finish() {
+	w.over = true
+	for _, p := range w.procs {
+		p.drain(w.chance(2))
+		p.patience = w.now.Add(time.Hour)
+	}
+	limit := w.steps + settleSteps
+	for w.err == nil && slices.ContainsFunc(w.procs, func(p *simProcess) bool { return p.alive }) {
+		if !w.step() || w.steps > limit {
+			w.violate("it does not stop")
+		}
+	}
+	if w.err == nil {
+		w.checkStopped()
+	}
 }
 
 // settleSteps is how long a run may take to settle once nothing fails any more.
