@@ -23,17 +23,34 @@ func (c *Cluster) Committed(ctx context.Context, group string, topics ...string)
 	if err != nil {
 		return nil, groupError("read committed offsets of", group, err)
 	}
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+	var out map[record.Partition]int64
+	err = coordinated(ctx, func() error {
 		resp, err := req.RequestWith(ctx, c.cl)
-		var out map[record.Partition]int64
 		if err == nil {
 			out, err = committed(resp)
 		}
-		if err == nil {
-			return out, nil
-		}
-		if !errors.Is(err, kerr.UnstableOffsetCommit) || !pause(ctx, wait) {
-			return nil, groupError("read committed offsets of", group, err)
+		return err
+	})
+	if err != nil {
+		return nil, groupError("read committed offsets of", group, err)
+	}
+	return out, nil
+}
+
+// groupPatience bounds how long a group's coordinator may be on its way: the first
+// of a new cluster has to create the topic of offsets.
+const groupPatience = 30 * time.Second
+
+// coordinated calls fn until the group's coordinator is there and, as long as ctx
+// lives, until the transactions that end have ended.
+func coordinated(ctx context.Context, fn func() error) error {
+	began := time.Now()
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		err := fn()
+		away := errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) || errors.Is(err, kerr.NotCoordinator)
+		again := away && time.Since(began) < groupPatience || errors.Is(err, kerr.UnstableOffsetCommit)
+		if !again || !pause(ctx, wait) {
+			return err
 		}
 	}
 }
@@ -103,7 +120,7 @@ func (c *Cluster) CommitOffsets(ctx context.Context, group string, offsets map[r
 	if len(os) == 0 {
 		return nil
 	}
-	if err := c.adm.CommitAllOffsets(ctx, group, os); err != nil {
+	if err := coordinated(ctx, func() error { return c.adm.CommitAllOffsets(ctx, group, os) }); err != nil {
 		if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) {
 			err = fmt.Errorf("%w (the group has members: stop them first)", err)
 		}
@@ -115,10 +132,13 @@ func (c *Cluster) CommitOffsets(ctx context.Context, group string, offsets map[r
 // Leave removes a static member from its group, so that its partitions are given
 // to others at once. A member that is not there is no error.
 func (c *Cluster) Leave(ctx context.Context, group, instance string) error {
-	rs, err := c.adm.LeaveGroup(ctx, kadm.LeaveGroup(group).Reason("kappa leave").InstanceIDs(instance))
-	if err == nil {
-		err = rs.Error()
-	}
+	err := coordinated(ctx, func() error {
+		rs, err := c.adm.LeaveGroup(ctx, kadm.LeaveGroup(group).Reason("kappa leave").InstanceIDs(instance))
+		if err == nil {
+			err = rs.Error()
+		}
+		return err
+	})
 	if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.GroupIDNotFound) {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -19,29 +18,34 @@ import (
 // memberPatience bounds every wait of these tests: session timeouts are 6 s.
 const memberPatience = 40 * time.Second
 
-// onBrokers runs a membership test on the in-process broker, and on the brokers
-// that the environment names.
+// onBrokers runs a membership test on the brokers that the environment names, else
+// on the in-process one. How transactions end is none of a group's concern: of the
+// real brokers, those of one version do.
 func onBrokers(t *testing.T, test func(*memberBed)) {
-	t.Run("kfake", func(t *testing.T) {
+	t.Parallel()
+	brokers := realBrokers()
+	if brokers == nil {
 		test(newFakeBed(t))
-	})
-	t.Run("kafka", func(t *testing.T) {
-		brokers := os.Getenv("KAPPA_TEST_BROKERS")
-		if brokers == "" {
-			t.Skip("KAPPA_TEST_BROKERS is not set")
-		}
-		t.Parallel()
-		test(newMemberBed(t, strings.Split(brokers, ","), nil))
-	})
+		return
+	}
+	b := newMemberBed(t, brokers, nil)
+	if b.cluster.TransactionVersion() < 2 {
+		t.Skip("membership does not depend on the transaction protocol")
+	}
+	test(b)
+}
+
+// faultyBed is a bed on the in-process broker, for tests that need its faults.
+func faultyBed(t *testing.T) *memberBed {
+	if realBrokers() != nil {
+		t.Skip("needs faults that only kfake has")
+	}
+	t.Parallel()
+	return newFakeBed(t)
 }
 
 func newFakeBed(t *testing.T) *memberBed {
-	t.Parallel()
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
+	fake := startFake(t, kfake.NumBrokers(1))
 	return newMemberBed(t, fake.ListenAddrs(), fake)
 }
 

@@ -309,7 +309,7 @@ func TestJoinNamesInputsThatDoNotFit(t *testing.T) {
 func TestAMemberThatWasDroppedLosesEverythingFirst(t *testing.T) {
 	for _, key := range []kmsg.Key{kmsg.Heartbeat, kmsg.JoinGroup} {
 		t.Run(key.Name(), func(t *testing.T) {
-			b := newFakeBed(t)
+			b := faultyBed(t)
 			shape := testShape("f", b.topics(4, "a")...)
 			m1 := b.join("one", false, shape)
 			b.awaitBalance(4, m1)
@@ -353,7 +353,7 @@ func (b *memberBed) drop(key kmsg.Key, f Fence) {
 }
 
 func TestAMemberNeverFetches(t *testing.T) {
-	b := newFakeBed(t)
+	b := faultyBed(t)
 	topics := b.topics(4, "a", "b")
 	for _, key := range []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets, kmsg.OffsetForLeaderEpoch} {
 		b.fake.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -400,7 +400,7 @@ func TestASessionTimeoutThatTheBrokerRefusesIsNamed(t *testing.T) {
 }
 
 func TestAMissingPermissionIsFatalAndNamed(t *testing.T) {
-	b := newFakeBed(t)
+	b := faultyBed(t)
 	shape := testShape("f", b.topics(4, "a")...)
 	b.fake.ControlKey(kmsg.JoinGroup.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		resp := req.ResponseKind().(*kmsg.JoinGroupResponse)
@@ -429,7 +429,7 @@ func (b *memberBed) assignFalsely(n int, raw []byte) {
 }
 
 func TestAnAssignmentThatCannotBeReadIsAskedForAgain(t *testing.T) {
-	b := newFakeBed(t)
+	b := faultyBed(t)
 	shape := testShape("f", b.topics(4, "a")...)
 	b.assignFalsely(2, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 'o', 'l', 'd'})
 	m := b.join("one", false, shape)
@@ -442,7 +442,7 @@ func TestAnAssignmentThatCannotBeReadIsAskedForAgain(t *testing.T) {
 }
 
 func TestALeaderThatNeverAnswersTheMemberIsFatal(t *testing.T) {
-	b := newFakeBed(t)
+	b := faultyBed(t)
 	topics := b.topics(4, "a")
 	b.assignFalsely(100, balance.Assignment{Incarnation: 1, Fingerprint: "another", Topics: topics, Tasks: []int32{0, 1}}.AppendTo(nil))
 	m := b.join("one", false, testShape("f", topics...))
@@ -475,7 +475,7 @@ func TestAFailedMemberHasLeftWhenCloseReturns(t *testing.T) {
 }
 
 func TestKillEndsARevokeUnderWay(t *testing.T) {
-	b := newFakeBed(t)
+	b := faultyBed(t)
 	shape := testShape("f", b.topics(4, "a")...)
 	m1 := b.join("one", true, shape, func(m *testMember) { m.block = make(chan struct{}) })
 	b.awaitBalance(4, m1)

@@ -24,7 +24,7 @@ func TestReaderPassesMarkersAndAbortedData(t *testing.T) {
 	transact(t, p, false, topic, 0, "x", "y", "z")
 	plainly(t, c, topic, 0, "c")
 	transact(t, p, false, topic, 0, "x")
-	end := endsOf(t, c, at(topic, 0))
+	end := settledEnds(t, c, at(topic, 0))
 	wantEqual(t, "high watermark", end.HighWatermark, 10) // 7 records, 3 markers
 	r := c.Open(at(topic, 0), 0)
 	defer r.Close()

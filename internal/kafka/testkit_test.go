@@ -17,7 +17,8 @@ import (
 )
 
 // The tests of this package run on brokers named by KAPPA_TEST_BROKERS, else on a
-// broker in this process.
+// broker in this process. Those that need its faults are left out on real ones. All
+// that have a cluster run in parallel: they wait most of the time.
 
 func testContext(t testing.TB) context.Context {
 	t.Helper()
@@ -26,16 +27,31 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-func testBrokers(t testing.TB) []string {
-	t.Helper()
+// realBrokers returns the brokers that the environment names, if it does.
+func realBrokers() []string {
 	if b := os.Getenv("KAPPA_TEST_BROKERS"); b != "" {
 		return strings.Split(b, ",")
 	}
-	return fakeCluster(t, kfake.NumBrokers(1)).ListenAddrs()
+	return nil
+}
+
+func parallel(t testing.TB) {
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 }
 
 // fakeCluster starts a broker in this process, for tests that need its faults.
 func fakeCluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	if realBrokers() != nil {
+		t.Skip("needs faults that only kfake has")
+	}
+	parallel(t)
+	return startFake(t, opts...)
+}
+
+func startFake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	fake, err := kfake.NewCluster(opts...)
 	if err != nil {
@@ -45,7 +61,15 @@ func fakeCluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	return fake
 }
 
-func testCluster(t testing.TB) *Cluster { return openCluster(t, testBrokers(t)) }
+func testCluster(t testing.TB) *Cluster {
+	t.Helper()
+	parallel(t)
+	brokers := realBrokers()
+	if brokers == nil {
+		brokers = startFake(t, kfake.NumBrokers(1)).ListenAddrs()
+	}
+	return openCluster(t, brokers)
+}
 
 func openCluster(t testing.TB, brokers []string) *Cluster {
 	t.Helper()
@@ -57,10 +81,11 @@ func openCluster(t testing.TB, brokers []string) *Cluster {
 	return c
 }
 
-// testTopic creates a topic that is deleted after the test.
+// testTopic creates a topic that is deleted after the test. It keeps its records,
+// though the tests date them 1970: real brokers look for old ones now and then.
 func testTopic(t testing.TB, c *Cluster, partitions int32) string {
 	t.Helper()
-	return testTopicOf(t, c, TopicSpec{Partitions: partitions})
+	return testTopicOf(t, c, TopicSpec{Partitions: partitions, Config: map[string]string{"retention.ms": "-1"}})
 }
 
 func testTopicOf(t testing.TB, c *Cluster, spec TopicSpec) string {
@@ -188,6 +213,22 @@ func endsOf(t testing.TB, c *Cluster, p record.Partition) record.Ends {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// settledEnds waits until every transaction has its marker: older brokers answer
+// the end of a transaction before they write them.
+func settledEnds(t testing.TB, c *Cluster, p record.Partition) record.Ends {
+	t.Helper()
+	ctx := testContext(t)
+	for {
+		e := endsOf(t, c, p)
+		if e.LastStable == e.HighWatermark {
+			return e
+		}
+		if !pause(ctx, 5*time.Millisecond) {
+			t.Fatalf("a transaction stays open: %+v", e)
+		}
+	}
 }
 
 func wantEqual[T comparable](t testing.TB, what string, got, want T) {

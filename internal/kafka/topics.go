@@ -195,18 +195,19 @@ func (c *Cluster) CreateTopics(ctx context.Context, specs ...TopicSpec) (created
 	if err != nil {
 		return nil, fmt.Errorf("create topics: %w", err)
 	}
+	ids := make(map[string]record.TopicID)
 	var errs []error
 	for _, t := range resp.Topics {
 		switch err := kerr.ErrorForCode(t.ErrorCode); {
 		case err == nil:
-			created = append(created, t.Topic)
+			ids[t.Topic] = t.TopicID
 		case !errors.Is(err, kerr.TopicAlreadyExists):
 			errs = append(errs, createError(t.Topic, t.ErrorMessage, err))
 		}
 	}
-	slices.Sort(created)
+	created = sortedKeys(ids)
 	if len(created) > 0 {
-		errs = append(errs, c.awaitLeaders(ctx, created))
+		errs = append(errs, c.awaitLeaders(ctx, created, ids))
 	}
 	return created, errors.Join(errs...)
 }
@@ -242,13 +243,15 @@ func createError(topic string, message *string, err error) error {
 	return fmt.Errorf("create topic %s: %w", topic, err)
 }
 
-// awaitLeaders waits until each partition of new topics can be written.
-func (c *Cluster) awaitLeaders(ctx context.Context, names []string) error {
+// awaitLeaders waits until each partition of new topics can be written. The broker
+// that is asked may be behind the one that created them, and may still tell of
+// deleted topics of the same names.
+func (c *Cluster) awaitLeaders(ctx context.Context, names []string, ids map[string]record.TopicID) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
 		m, err := c.metadata(ctx, false, names...)
-		if err == nil && allLed(m) {
+		if err == nil && allLed(m, ids) {
 			return nil
 		}
 		if !pause(ctx, 50*time.Millisecond) {
@@ -257,9 +260,12 @@ func (c *Cluster) awaitLeaders(ctx context.Context, names []string) error {
 	}
 }
 
-func allLed(m *kmsg.MetadataResponse) bool {
+func allLed(m *kmsg.MetadataResponse, ids map[string]record.TopicID) bool {
 	for _, t := range m.Topics {
 		if t.ErrorCode != 0 || len(t.Partitions) == 0 {
+			return false
+		}
+		if want, got := ids[topicName(t)], record.TopicID(t.TopicID); want.Known() && got.Known() && got != want {
 			return false
 		}
 		for _, p := range t.Partitions {
