@@ -14,6 +14,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/codec"
+
+	"github.com/seed-73111be4/kappa"
+	"github.com/seed-73111be4/kappa/topology"
 )
 
 // The README and the guides are run as a reader would: each command of a fenced
@@ -381,4 +387,28 @@ func tidy(text string) string {
 		lines[i] = strings.TrimRight(lines[i], " \t\r")
 	}
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
+}
+
+// The examples in tables and text are command lines that the verbs take.
+func TestTheManualsExamplesAreCommandLines(t *testing.T) {
+	span := regexp.MustCompile("`((?:kappa|clicks) [a-z][^`]*)`")
+	count := topology.Group("clicks-per-user", topology.Input("clicks", new(codec.String), func(goka.Context, any) {}), topology.Persist(new(codec.Int64)))
+	for _, page := range manual {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range span.FindAllStringSubmatch(string(text), -1) {
+			args := strings.Fields(m[1])
+			app := kappa.App{Name: args[0]}
+			if app.Name == "clicks" {
+				app.Groups = []*topology.Def{count}
+			}
+			var out, errs strings.Builder
+			code := kappa.Run(t.Context(), app, append(args[1:], "--help"), &out, &errs)
+			if code != 0 || !strings.Contains(out.String(), "\n  "+args[0]+" "+args[1]+" ") {
+				t.Errorf("%s: %s: code %d\n%s", page, m[1], code, errs.String())
+			}
+		}
+	}
 }
