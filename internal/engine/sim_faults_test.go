@@ -153,7 +153,7 @@ func (w *world) hit(p *simProcess, kind blow) {
 			w.start(p.name, newDisk())
 		}
 	case blowSkew:
-		p.skew = w.between(-3*time.Hour, 30*time.Hour)
+		p.skew = w.between(-2*time.Hour, 30*time.Hour)
 		w.say("%s sets its clock to %v off", p, p.skew)
 	case blowDisconnect:
 		p.member.deaf = soon

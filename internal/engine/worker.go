@@ -52,6 +52,7 @@ type worker struct {
 	control []event
 	closing map[*changelog.State]doClose // given up while being written to disk
 	visits  []*visit
+	placed  map[string]bool // inputs whose first key has been held against the hasher
 	effects []effect
 
 	staleAt   time.Time // zero unless waiting for a newer fence
@@ -115,7 +116,7 @@ const (
 )
 
 func newWorker(c workerConfig) *worker {
-	return &worker{cfg: c, tasks: map[int32]*held{}, closing: map[*changelog.State]doClose{}, figures: newFigures()}
+	return &worker{cfg: c, tasks: map[int32]*held{}, placed: map[string]bool{}, closing: map[*changelog.State]doClose{}, figures: newFigures()}
 }
 
 // start returns the first effects.
@@ -188,7 +189,7 @@ func (w *worker) advance() {
 				return
 			}
 		case !w.txn.open && w.idleDue():
-			w.commitMoved()
+			w.commitIdle()
 		case w.busy(w.now):
 			w.work()
 			return // one slice a tick

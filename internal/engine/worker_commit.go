@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-73111be4/kappa/internal/engine/task"
@@ -46,18 +47,28 @@ func (w *worker) tryCommit() bool {
 	return true
 }
 
-// idleDue reports whether positions have moved over markers only and nothing else
-// will commit them soon.
+// idleDue reports whether something is to be committed that nothing else will
+// commit soon: positions that have moved over markers only, or the proof that a
+// task is still held.
 func (w *worker) idleDue() bool {
-	return !w.lastMoved.IsZero() && w.now.Sub(w.lastMoved) >= idleMove && len(w.queue) == 0 && w.staleAt.IsZero()
+	if len(w.queue) > 0 || !w.staleAt.IsZero() || w.now.Before(w.holdUntil) {
+		return false
+	}
+	if !w.lastMoved.IsZero() && w.now.Sub(w.lastMoved) >= idleMove {
+		return true
+	}
+	return slices.ContainsFunc(w.order, func(p int32) bool { return w.proofDue(w.task(p)) })
 }
 
-// commitMoved commits positions that moved over control records, so that lag and
-// archives see them pass. It ends: positions go to a topic that no task reads.
-func (w *worker) commitMoved() {
+func (w *worker) proofDue(h *held) bool { return h.core != nil && h.core.State().CommitDue(w.now) }
+
+// commitIdle commits positions that moved over control records, so that lag and
+// archives see them pass, and those that are to be proven. It ends: positions go to
+// a topic that no task reads.
+func (w *worker) commitIdle() {
 	w.lastMoved = time.Time{}
 	for _, p := range w.order {
-		if h := w.task(p); h.core != nil && h.core.Moved() {
+		if h := w.task(p); w.proofDue(h) || h.core != nil && h.core.Moved() {
 			w.open(h)
 		}
 	}

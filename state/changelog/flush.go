@@ -28,16 +28,10 @@ func (s *State) FlushDue(now time.Time) bool {
 	case size >= s.c.Flush.Bytes, tail >= s.c.Flush.Tail, s.Table.Full():
 		return size > 0 || tail > 0
 	case age >= s.c.Flush.Age:
-		return size > 0 || tail > 0 || s.mustRefresh(age)
+		return size > 0 || tail > 0
 	default:
 		return false
 	}
-}
-
-// mustRefresh reports whether an idle task should say again that its store is up
-// to date, long before the store would count as too old.
-func (s *State) mustRefresh(age time.Duration) bool {
-	return s.c.DeleteRetention > 0 && age >= s.c.DeleteRetention/8
 }
 
 func tail(ts []tracked) (n int64) {
@@ -56,7 +50,7 @@ func (s *State) BeginFlush() (*Flush, error) {
 	}
 	f := &Flush{store: s.store, at: s.c.Clock(), logs: offsets(s.logs), joins: offsets(s.joins)}
 	var err error
-	f.flush, err = s.Table.BeginFlush(func(b *state.Batch) { s.appendMeta(b, f.at) })
+	f.flush, err = s.Table.BeginFlush(s.appendMeta)
 	if err != nil || f.flush == nil {
 		return nil, err
 	}
@@ -65,10 +59,10 @@ func (s *State) BeginFlush() (*Flush, error) {
 }
 
 // appendMeta adds what the store has to know about itself.
-func (s *State) appendMeta(b *state.Batch, at time.Time) {
+func (s *State) appendMeta(b *state.Batch) {
 	m := meta{
 		Cluster:   s.c.Cluster,
-		WrittenAt: at.UnixMilli(),
+		WrittenAt: s.current.UnixMilli(),
 		Logs:      positionsOf(s.logs),
 		Joins:     positionsOf(s.joins),
 	}

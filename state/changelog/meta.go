@@ -12,7 +12,7 @@ import (
 // It is written with every flush, in the same batch as the data.
 type meta struct {
 	Cluster   string
-	WrittenAt int64             // milliseconds
+	WrittenAt int64             // milliseconds: when this was known to be all that is committed
 	Logs      []record.Position // table and state topic: next offset to replay
 	Joins     []record.Position // co-partitioned input tables
 }

@@ -103,7 +103,7 @@ func (s *State) lastFlush(m *meta) time.Time {
 
 // begin reads what the store knows about itself and where the logs are.
 func (s *State) begin(ctx context.Context) error {
-	s.positions, s.raw, s.replayed = nil, nil, 0
+	s.positions, s.raw, s.replayed, s.current = nil, nil, 0, s.c.Clock()
 	m, err := s.readMeta()
 	if err != nil {
 		return err

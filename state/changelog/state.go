@@ -22,6 +22,12 @@ type State struct {
 	replayed    int64
 	wiped       string
 
+	// current is when memory was last known to hold all that is committed: as of the
+	// restore's begin or the last commit's. Whoever stands still for long may have
+	// lost the task since, and must not call its store younger than that.
+	current time.Time
+	sealed  time.Time // when the open transaction's changes were asked for
+
 	flushing  bool
 	flushedAt time.Time // of the last flush that worked, in whatever process; zero: there is something to flush and never was one
 	keys      []byte    // record keys of the open transaction
@@ -65,6 +71,7 @@ func positionsOf(ts []tracked) []record.Position {
 // write, in the order of first write. A nil value is a tombstone. The slices stay unchanged until Commit or Abort. The positions
 // record is not among them.
 func (s *State) EachChange(fn func(topic string, key, value []byte, stamp int64) error) error {
+	s.sealed = s.c.Clock()
 	return s.Table.EachDirty(func(key, value []byte, deleted bool, stamp int64) error {
 		var topic string
 		switch logOf(key) {
@@ -102,6 +109,9 @@ func (s *State) stateKey(storeKey []byte) []byte {
 func (s *State) Commit(p *Positions, logEnds []record.Position) {
 	s.Table.Commit()
 	s.keys = s.keys[:0]
+	if !s.sealed.IsZero() {
+		s.current, s.sealed = s.sealed, time.Time{}
+	}
 	s.keepPositions(p)
 	for _, end := range logEnds {
 		for i := range s.logs {
@@ -137,7 +147,14 @@ func (t *tracked) advance(to record.Position) {
 // Abort drops the open writes.
 func (s *State) Abort() {
 	s.Table.Abort()
-	s.keys = s.keys[:0]
+	s.keys, s.sealed = s.keys[:0], time.Time{}
+}
+
+// CommitDue reports whether an idle task should commit again: the commit proves
+// that it still has the task, so that its store, flushed afterwards, never counts as
+// too old.
+func (s *State) CommitDue(now time.Time) bool {
+	return s.c.DeleteRetention > 0 && now.Sub(s.current) >= s.c.DeleteRetention/8
 }
 
 // Close releases the state and its store. With flush it first writes what is

@@ -125,11 +125,30 @@ func TestAFlushIsDueByBytesByTailAndByAge(t *testing.T) {
 	}
 }
 
+func TestAStoreIsAsOldAsTheLastCommit(t *testing.T) {
+	w := filled(t)
+	s := w.restore()
+	w.commit(s, s.JoinPositions()[0].Offset)
+	w.now = w.now.Add(6 * 24 * time.Hour) // asleep; the task may be another's since
+	f, err := s.BeginFlush()
+	must(t, err)
+	s.EndFlush(f, f.Run())
+	w.table.put([]byte(".b"), []byte("2")) // something to replay
+	s = w.restart(s, false)
+	if s.Wiped() == "" {
+		t.Error("a store that may have missed deletions is used")
+	}
+	must(t, s.Close(false))
+}
+
 func TestAnIdleTaskSaysInTimeThatItsStoreIsUpToDate(t *testing.T) {
 	w := filled(t)
 	s := w.restore()
 	for range 20 {
 		w.now = w.now.Add(24 * time.Hour)
+		if s.CommitDue(w.now) {
+			w.commit(s, s.JoinPositions()[0].Offset)
+		}
 		if s.FlushDue(w.now) {
 			f, err := s.BeginFlush()
 			must(t, err)
