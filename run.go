@@ -29,6 +29,12 @@ type Options struct {
 	// CommitInterval is the time between commits, and so about how old what others
 	// see may be; 100 ms.
 	CommitInterval time.Duration
+	// BatchBytes are the input bytes after which a transaction commits before the
+	// interval is over; 32 MiB.
+	BatchBytes int64
+	// Watchdog ends the process when a callback runs for longer, naming its record;
+	// a minute, negative: never.
+	Watchdog time.Duration
 	// Workers are how many tasks of a group run at once; the number of cores.
 	Workers int
 	// MemoryBytes bounds the state held in memory, of all tasks; 256 MiB.
@@ -98,7 +104,7 @@ func (c *Client) start(ctx context.Context, e *Engine, plans []*topology.Plan, o
 func (c *Client) engineOptions(db state.DB, o Options) engine.Options {
 	return engine.Options{
 		Cluster: c.cluster, App: o.App, StateDir: o.StateDir, Instance: o.Instance,
-		CommitInterval: o.CommitInterval, Workers: o.Workers, MemoryBytes: o.MemoryBytes,
+		CommitInterval: o.CommitInterval, BatchBytes: o.BatchBytes, Watchdog: o.Watchdog, Workers: o.Workers, MemoryBytes: o.MemoryBytes,
 		SessionTimeout: o.SessionTimeout, PauseFailed: o.PauseFailed, Log: c.log,
 		OpenLookup: func(ctx context.Context, table string, decode func([]byte) (any, error)) (engine.Lookup, error) {
 			v, err := views.Open(ctx, views.Config{Logs: c.cluster, Table: table, DB: db, Codec: decoder(decode), Log: c.log})

@@ -61,6 +61,9 @@ func runFlags(f *pflag.FlagSet) {
 	f.String("state-dir", "", "directory for local copies of the state, one a process (default: in memory, read from Kafka at every start)")
 	f.String("instance", "", "name of this process among the groups' members (default: a random one, kept in the state directory)")
 	f.Duration("commit-interval", 100*time.Millisecond, "time between commits")
+	batch := byteSize(32 << 20)
+	f.Var(&batch, "batch", "input after which a transaction commits before the interval is over, such as 8MiB")
+	f.Duration("watchdog", time.Minute, "how long a callback may run before the process ends and names its record; negative: for ever")
 	f.Int("workers", 0, "tasks of a group that run at once (default: the number of cores)")
 	memory := byteSize(256 << 20)
 	f.Var(&memory, "memory", "bound for state held in memory, such as 512MiB")
@@ -76,7 +79,9 @@ func runOptions(app string, cmd *cobra.Command) (Options, error) {
 	o := Options{
 		App: app, StateDir: f.text("state-dir"), Instance: f.text("instance"), HTTP: f.text("http"), Start: f.text("start"),
 		MemoryBytes: int64(*f.Lookup("memory").Value.(*byteSize)),
+		BatchBytes:  int64(*f.Lookup("batch").Value.(*byteSize)),
 	}
+	o.Watchdog, _ = f.GetDuration("watchdog")
 	o.CommitInterval, _ = f.GetDuration("commit-interval")
 	o.SessionTimeout, _ = f.GetDuration("session-timeout")
 	o.Workers, _ = f.GetInt("workers")

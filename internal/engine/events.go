@@ -143,6 +143,13 @@ type (
 	}
 	// doNote tells the log why a transaction does not commit.
 	doNote struct{ kafka.Result }
+	// doWarnPlace tells the log that a key is not where the group's hasher would
+	// have put it.
+	doWarnPlace struct {
+		part record.Partition
+		key  string
+		want int32
+	}
 	// doFatal says that the worker cannot go on.
 	doFatal struct{ err error }
 	// doStopped says that the worker has drained.

@@ -91,7 +91,11 @@ func (g *group) Assigned(f kafka.Fence, added []kafka.TaskTopics) {
 		}
 	}
 	shares := g.share(added)
-	g.log.Info("assigned", "generation", f.Generation, "added", len(added))
+	level := slog.LevelInfo
+	if len(added) == 0 {
+		level = slog.LevelDebug
+	}
+	g.log.Log(g.engine.ctx, level, "assigned", "generation", f.Generation, "added", len(added))
 	for _, r := range g.runners {
 		r.post(evAssigned{f, shares[r]})
 	}

@@ -164,6 +164,10 @@ func (r *runner) inform(e effect) {
 		r.host.taskFailed(e.partition, e.err)
 	case doNote:
 		r.log.Warn("transaction does not commit", "worker", r.id, "outcome", e.Outcome.String(), "err", e.Err)
+	case doWarnPlace:
+		r.log.Warn("a key is not in the partition that the group's hasher chooses: joins, loops and lookups by this group would miss it",
+			"topic", e.part.Topic, "partition", e.part.Partition, "key", e.key, "hasher", r.worker.cfg.plan.Hasher.Name, "chooses", e.want,
+			"hint", "name the hasher of the topic's producer with topology.WithHasher: fnv1a for goka, murmur2 for Java and franz-go")
 	case doFatal:
 		r.host.fail(e.err)
 	case doStopped:

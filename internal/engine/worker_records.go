@@ -47,6 +47,7 @@ func (w *worker) slice(h *held, b *evBatch) {
 	n := min(sliceRecords, len(b.records))
 	if n > 0 {
 		w.open(h)
+		w.checkPlace(b.part, b.records[:n])
 		if err := h.core.Preload(b.part.Topic, b.records[:n]); err != nil {
 			w.failTask(h, err)
 			return
@@ -79,6 +80,19 @@ func (w *worker) slice(h *held, b *evBatch) {
 	}
 	w.txn.bytes += b.bytes
 	w.txn.releases = append(w.txn.releases, b.release)
+}
+
+// checkPlace holds the first key of each stream against the group's hasher: what
+// was placed by another one does not meet what the group itself writes.
+func (w *worker) checkPlace(p record.Partition, records []record.Record) {
+	if w.placed[p.Topic] || records[0].Key == nil {
+		return
+	}
+	w.placed[p.Topic] = true
+	n := w.cfg.partitions[p.Topic]
+	if want := w.cfg.plan.Hasher.Partition(records[0].Key, max(n, 1)); n > 1 && want != p.Partition {
+		w.do(doWarnPlace{p, string(records[0].Key), want})
+	}
 }
 
 // open begins a transaction, or lets the task take part in the open one.
