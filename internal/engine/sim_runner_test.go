@@ -22,7 +22,7 @@ type simRunner struct {
 	box     []event
 	effects []effect
 	op      *simOp
-	wakeAt  time.Time
+	wakeAt  time.Time // zero: to be asked for
 	thaw    time.Time
 	ready   bool
 	done    bool
@@ -98,7 +98,19 @@ func (r *simRunner) offer(w *world) {
 	case len(r.effects) > 0, len(r.box) > 0, r.worker.busy(w.now):
 		w.offer(r, 8)
 	default:
+		if r.wakeAt.IsZero() {
+			r.wakeAt = r.worker.wake(w.now)
+			r.checkWake()
+		}
 		w.due(r, 8, r.wakeAt)
+	}
+}
+
+// checkWake: a worker does not sleep beyond the end of its transaction.
+func (r *simRunner) checkWake() {
+	t := &r.worker.txn
+	if t.open && !t.ending && r.wakeAt.After(r.w.now) && r.wakeAt.After(t.started.Add(r.w.faults.commitInterval)) {
+		r.w.violate("%s sleeps for %v over a transaction that is due", r, r.wakeAt.Sub(r.w.now))
 	}
 }
 
@@ -144,7 +156,7 @@ func (r *simRunner) take(ev event) {
 	}
 	effects := r.worker.step(r.w.now, ev)
 	r.perform(effects)
-	r.wakeAt = r.worker.wake(r.w.now)
+	r.wakeAt = time.Time{}
 }
 
 func (r *simRunner) perform(effects []effect) {

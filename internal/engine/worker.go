@@ -153,21 +153,23 @@ func (w *worker) busy(now time.Time) bool {
 		(len(w.queue) > 0 || len(w.visits) > 0)
 }
 
-// wake returns when the next tick is due at the latest.
+// wake returns when the next tick is due at the latest; it may have passed.
 func (w *worker) wake(now time.Time) time.Time {
 	next := now.Add(idleMove)
 	earlier := func(t time.Time) {
-		if t.After(now) && t.Before(next) {
+		if t.Before(next) {
 			next = t
 		}
 	}
-	if w.txn.open {
+	switch {
+	case w.txn.open && w.txn.ending: // deferred by a callback: look often
+		earlier(now.Add(5 * time.Millisecond))
+	case w.txn.open:
 		earlier(w.txn.started.Add(w.cfg.commitInterval))
-		if w.txn.ending { // deferred by a callback: look often
-			earlier(now.Add(5 * time.Millisecond))
-		}
 	}
-	earlier(w.holdUntil)
+	if w.holdUntil.After(now) {
+		earlier(w.holdUntil)
+	}
 	return next
 }
 
