@@ -53,6 +53,9 @@ type Fence struct {
 // Producer writes transactions. It has one owner, which calls Init first and
 // then, for each transaction, Produce, Flush, CommitOffsets and End in this
 // order. Only Close may be called from elsewhere, to break a call that blocks.
+//
+// No call outlives the brokers for long: Produce, Flush and CommitOffsets end with
+// the transaction's timeout, End takes as long again at most, Init half a minute.
 type Producer struct {
 	c      *Cluster
 	config ProducerConfig
@@ -65,8 +68,9 @@ type Producer struct {
 
 	txn     context.Context // of the open transaction's records; ends with its timeout
 	endTxn  context.CancelFunc
-	open    bool // a transaction is
-	offsets bool // the broker may hold offsets of the open transaction
+	expiry  time.Time // when the brokers end the open transaction
+	open    bool      // a transaction is
+	offsets bool      // the broker may hold offsets of the open transaction
 	broken  error
 	slab    slab
 	acks    *acks
@@ -189,26 +193,30 @@ const initPatience = 30 * time.Second
 // open is aborted and its end is waited for, and the predecessor is fenced. It
 // tries for half a minute, or as long as ctx lives, before it says Retry.
 func (p *Producer) Init(ctx context.Context) Result {
-	ctx, cancel := context.WithTimeout(ctx, initPatience)
-	defer cancel()
+	deadline := time.Now().Add(initPatience)
 	for n := 1; ; n++ {
 		cl := p.cl.Load()
 		if cl == nil {
 			return judge(initStep, kgo.ErrClientClosed)
 		}
-		_, _, err := cl.ProducerID(ctx)
-		r := judge(initStep, err)
-		if r.Outcome == OK {
+		r, again := p.tryInit(ctx, deadline, cl, n)
+		if !again {
 			return r
 		}
 		// The client keeps the error for good, so a new one makes the next attempt.
-		if r.Outcome != Retry || !pause(ctx, backoff(n)) {
-			return r
-		}
 		if err := p.rebuildOver(cl); err != nil {
 			return judge(initStep, err)
 		}
 	}
+}
+
+// tryInit makes the n-th attempt and, where another is due, the pause before it.
+func (p *Producer) tryInit(ctx context.Context, deadline time.Time, cl *kgo.Client, n int) (r Result, again bool) {
+	ctx, cancel := p.within(ctx, deadline)
+	defer cancel()
+	_, _, err := cl.ProducerID(ctx)
+	r = judge(initStep, err)
+	return r, r.Outcome == Retry && pause(ctx, backoff(n))
 }
 
 // Produce adds a record to the transaction and begins one where none is open. It
@@ -238,9 +246,18 @@ func (p *Producer) begin() bool {
 	}
 	// What cannot be written before the brokers end the transaction is lost. (The
 	// client's own limit counts from a record's timestamp, which is event time.)
-	p.txn, p.endTxn = context.WithTimeout(p.life, p.config.Timeout)
+	p.expiry = time.Now().Add(p.config.Timeout)
+	p.txn, p.endTxn = context.WithDeadline(p.life, p.expiry)
 	p.open = true
 	return true
+}
+
+// within is the context of a call: it ends with ctx, with the client, and at the
+// deadline, for the client alone would wait for brokers that are away.
+func (p *Producer) within(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	stop := context.AfterFunc(p.life, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // Flush waits until every record is acknowledged or one has failed. The positions
@@ -257,6 +274,8 @@ func (p *Producer) Flush(ctx context.Context) ([]record.Position, Result) {
 	if cl == nil {
 		return nil, judge(produceStep, kgo.ErrClientClosed)
 	}
+	ctx, cancel := p.within(ctx, p.expiry)
+	defer cancel()
 	if p.acks.failed.Load() {
 		cl.AbortBufferedRecords(ctx)
 	}
@@ -281,6 +300,8 @@ func (p *Producer) End(ctx context.Context, commit bool) Result {
 	if cl == nil {
 		return judge(commitStep, kgo.ErrClientClosed)
 	}
+	ctx, cancel := p.within(ctx, time.Now().Add(p.config.Timeout))
+	defer cancel()
 	if commit {
 		return p.commit(ctx, cl)
 	}

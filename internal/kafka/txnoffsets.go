@@ -29,6 +29,8 @@ func (p *Producer) CommitOffsets(ctx context.Context, f Fence, pos []record.Posi
 	if len(pos) == 0 {
 		return Result{}
 	}
+	ctx, cancel := p.within(ctx, p.expiry)
+	defer cancel()
 	if err := p.learnIDs(ctx, pos); err != nil {
 		return judge(offsetsStep, err)
 	}
