@@ -8,6 +8,8 @@ GO       ?= go
 FUZZTIME ?= 10s
 COUNT    ?= 10
 BENCH    ?= .
+SEEDS    ?= 1000
+SEED     ?= 1
 tool     := $(GO) tool -modfile=scripts/tools/go.mod
 
 .PHONY: help
@@ -38,6 +40,10 @@ test-short: ## the tests that need nothing but Go
 .PHONY: test-race
 test-race: setup ## all tests, real Kafka too, under the race detector
 	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 40m ./...
+
+.PHONY: sim
+sim: ## the simulation: SEEDS runs (1000) from seed SEED (1), each with faults of its own
+	$(GO) test -count=1 -timeout 4h ./internal/engine -run 'TestSimulation$$' -seeds=$(SEEDS) -seed=$(SEED) -v
 
 .PHONY: check
 check: fmt vet staticcheck tidy-check lint ## every check but the tests

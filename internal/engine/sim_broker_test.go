@@ -36,6 +36,7 @@ func newBroker(w *world) *simBroker {
 	b.create(b.plan.Table.Topic, simTasks)
 	b.create(b.plan.StateTopic, simTasks)
 	b.create(simOut, 3)
+	b.create(simVisited, 1)
 	b.create(b.plan.DeadLetter, 1)
 	b.group = &simGroup{w: w}
 	return b

@@ -88,6 +88,7 @@ const (
 	blowAdd                    // one more process
 	blowLeap                   // time passes and nobody acts
 	blowSkew                   // a process's clock is set
+	blowVisit                  // a visitor is sent over a process's keys
 	blowDisconnect             // a member's next heartbeats do not arrive
 	blowKinds
 )
@@ -155,6 +156,8 @@ func (w *world) hit(p *simProcess, kind blow) {
 	case blowSkew:
 		p.skew = w.between(-2*time.Hour, 30*time.Hour)
 		w.say("%s sets its clock to %v off", p, p.skew)
+	case blowVisit:
+		w.visit(p)
 	case blowDisconnect:
 		p.member.deaf = soon
 		w.say("%s is not heard by the group", p)

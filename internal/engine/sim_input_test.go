@@ -22,6 +22,7 @@ const (
 	simOut     = "out"
 	simKeys    = 9
 	simHops    = "hops"
+	simVisited = "visited"
 	maxCount   = 5 // at which a key's count is deleted
 	maxHops    = 4
 )
@@ -41,6 +42,8 @@ func mustPlan() *topology.Plan {
 		topology.Persist(new(codec.Int64)),
 		topology.Store(simHops, new(codec.Int64)),
 		topology.Output(simOut, new(codec.String)),
+		topology.Output(simVisited, new(codec.Int64)),
+		topology.Visitor("look", simLook),
 		topology.DeadLetter("dead"),
 	).Build()
 	if err != nil {
@@ -81,6 +84,13 @@ func simHop(ctx goka.Context, msg any) {
 	if ttl := msg.(int64); ttl > 0 {
 		ctx.Loopback(nextKey(ctx.Key()), ttl-1)
 	}
+}
+
+// simLook tells what a key's count is, and changes nothing.
+func simLook(ctx goka.Context, meta any) {
+	n, _ := ctx.Value().(int64)
+	ctx.Emit(simVisited, ctx.Key(), n)
+	ctx.SetValue(n)
 }
 
 func nextKey(key string) string {

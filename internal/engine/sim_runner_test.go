@@ -67,6 +67,8 @@ func (r *simRunner) refuse(ev event) {
 	switch e := ev.(type) {
 	case evRevoked:
 		e.done()
+	case evVisit:
+		e.done(0, ErrVisitAborted)
 	case *evBatch:
 		e.release()
 	case evRestored:
@@ -327,6 +329,9 @@ func (r *simRunner) finish() {
 // stop is the end of the runner's loop.
 func (r *simRunner) stop() {
 	r.done = true
+	for _, v := range r.worker.visits {
+		v.done(v.committed.keys, ErrVisitAborted)
+	}
 	for _, ev := range append(r.worker.control, r.box...) {
 		r.refuse(ev)
 	}

@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
+const defaultSeeds = 300
+
 var (
-	simSeeds = flag.Int("seeds", 200, "how many seeds the simulation runs")
+	simSeeds = flag.Int("seeds", defaultSeeds, "how many seeds the simulation runs")
 	simSeed  = flag.Uint64("seed", 1, "the first seed of the simulation; with -seeds=1 its trace is shown")
 )
 
@@ -28,6 +30,9 @@ func simReport(seed uint64, m mutation, err error) string {
 }
 
 func TestSimulation(t *testing.T) {
+	if testing.Short() && *simSeeds == defaultSeeds {
+		*simSeeds = 40
+	}
 	began := time.Now()
 	var steps, commits int
 	for seed := *simSeed; seed < *simSeed+uint64(*simSeeds); seed++ {
@@ -69,6 +74,9 @@ func TestSimulationOfASeedIsAlwaysTheSame(t *testing.T) {
 const mutationSeeds = 600
 
 func TestSimulationCatchesMutations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
 	for _, m := range mutations {
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
 			for seed := uint64(1); seed <= mutationSeeds; seed++ {

@@ -23,6 +23,7 @@ type world struct {
 	input  *simInput
 	faults simFaults
 	chaos  bool
+	visits []*simVisit
 	over   bool // nobody comes back any more
 	mutant mutation
 	cur    *coro // whose turn it is, nil outside of coroutines
@@ -162,6 +163,7 @@ func (w *world) finish() {
 		p.drain(w.chance(2))
 		p.patience = w.now.Add(time.Hour)
 	}
+	w.checkVisits()
 	limit := w.steps + settleSteps
 	for w.err == nil && slices.ContainsFunc(w.procs, func(p *simProcess) bool { return p.alive }) {
 		if !w.step() || w.steps > limit {
