@@ -21,6 +21,7 @@ type simFaults struct {
 	refused   int // requests that are refused
 	clean     int // a log is compacted once in so many steps
 	lag       int // appends that are replicated later
+	unread    int // reads of a restore that fail
 	diskError int
 	markers   int // weight of writing a marker: low is late
 	requests  int // weight of a request's step
@@ -57,7 +58,7 @@ func drawFaults(rng *rand.Rand) simFaults {
 		transactions2: rng.IntN(3) > 0,
 		strike:        60 + rng.IntN(300),
 		lost:          seldom(15), dropped: seldom(20), late: seldom(15), refused: seldom(20),
-		lag: seldom(3), diskError: seldom(60),
+		lag: seldom(3), diskError: seldom(60), unread: seldom(15),
 		markers: weight(), requests: weight() + 2, stores: weight(), restores: weight(),
 		commitInterval: time.Duration(5+rng.IntN(60)) * time.Millisecond,
 		flushAge:       time.Duration(20+rng.IntN(300)) * time.Millisecond,
@@ -92,6 +93,10 @@ const (
 	blowDisconnect             // a member's next heartbeats do not arrive
 	blowKinds
 )
+
+func (b blow) String() string {
+	return [...]string{"crashes", "freezes", "stalls", "drains", "leaves", "twins", "added", "leaps", "clocks set", "visits", "disconnects"}[b]
+}
 
 // strike deals a blow now and then, and cleans.
 func (w *world) strike() {
@@ -132,6 +137,7 @@ func (w *world) strike() {
 }
 
 func (w *world) hit(p *simProcess, kind blow) {
+	w.count(kind.String())
 	soon := w.now.Add(w.between(5*time.Millisecond, 500*time.Millisecond))
 	switch kind {
 	case blowCrash:
@@ -168,7 +174,7 @@ func (w *world) hit(p *simProcess, kind blow) {
 func (w *world) calm() {
 	w.chaos = false
 	f := &w.faults
-	f.lost, f.dropped, f.late, f.refused, f.diskError = 0, 0, 0, 0, 0
+	f.lost, f.dropped, f.late, f.refused, f.diskError, f.unread = 0, 0, 0, 0, 0, 0
 	f.markers, f.requests, f.stores, f.restores = 10, 10, 10, 10
 	f.pace = 2 * time.Millisecond
 	w.say("calm")

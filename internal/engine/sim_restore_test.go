@@ -33,10 +33,11 @@ func (p *simProcess) restore(r *simRunner, e doRestore) {
 		if before != nil && !before.done && !c.pause(func() bool { return before.done }) {
 			return
 		}
-		core, err := p.open(c, mine, e)
+		core, err := p.openPatiently(c, mine, e)
 		if c.killed {
 			return
 		}
+		p.w.count("restores")
 		if err != nil {
 			mine.done = true
 			if mine.cancelled && p.opens[e.partition] != mine {
@@ -51,11 +52,29 @@ func (p *simProcess) restore(r *simRunner, e doRestore) {
 	})
 }
 
+// openPatiently tries until the brokers answer.
+func (p *simProcess) openPatiently(c *coro, o *simOpen, e doRestore) (*task.Task, error) {
+	for n := 1; ; n++ {
+		core, err := p.open(c, o, e)
+		if !errors.Is(err, errNoAnswer) {
+			return core, err
+		}
+		p.w.say("%s has to wait: %v", c.name, err)
+		at := p.w.now.Add(backoff(n))
+		if !c.pause(func() bool { p.w.wake(at); return o.cancelled || !p.w.now.Before(at) }) || o.cancelled {
+			return nil, errKilled
+		}
+	}
+}
+
 func (p *simProcess) open(c *coro, o *simOpen, e doRestore) (*task.Task, error) {
 	logs := &simLogs{p: p, c: c, o: o}
 	s, err := changelog.Restore(context.Background(), p.changelogConfig(e.partition, logs))
 	if err != nil {
 		return nil, err
+	}
+	if s.Wiped() != "" {
+		p.w.count("wipes")
 	}
 	core, err := p.place(s, e.partition, logs)
 	if err != nil {
@@ -166,6 +185,9 @@ func (s *simLogs) Ends(_ context.Context, p record.Partition) (record.Ends, erro
 	if !s.c.pause(nil) || s.o.cancelled {
 		return record.Ends{}, errKilled
 	}
+	if s.p.w.chance(s.p.w.faults.unread) {
+		return record.Ends{}, errNoAnswer
+	}
 	e := s.p.w.broker.logs[p].limits()
 	if s.p.w.mutant.restoreToStable {
 		e.HighWatermark = e.LastStable
@@ -195,6 +217,9 @@ func (r *simReader) Next(context.Context) (record.Batch, error) {
 	}
 	if !s.c.pause(ready) || s.o.cancelled {
 		return record.Batch{}, errKilled
+	}
+	if s.p.w.chance(s.p.w.faults.unread) {
+		return record.Batch{}, errNoAnswer
 	}
 	records, next := r.l.read(r.next, 1+s.p.w.rng.IntN(40))
 	r.next = next

@@ -153,12 +153,29 @@ func (r *simRunner) take(ev event) {
 	if ev == nil {
 		return
 	}
+	r.countOutcome(ev)
 	if r.w.tell {
 		r.w.say("%s takes %s", r, showEvent(ev))
 	}
 	effects := r.worker.step(r.w.now, ev)
 	r.perform(effects)
 	r.wakeAt = time.Time{}
+}
+
+// countOutcome counts what commits come to.
+func (r *simRunner) countOutcome(ev event) {
+	switch e := ev.(type) {
+	case evFlushed:
+		r.w.count("flush " + e.Outcome.String())
+	case evOffsets:
+		r.w.count("offsets " + e.Outcome.String())
+	case evEnded:
+		step := "abort "
+		if r.worker.await == awaitCommit {
+			step = "commit "
+		}
+		r.w.count(step + e.Outcome.String())
+	}
 }
 
 func (r *simRunner) perform(effects []effect) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -35,12 +36,16 @@ func TestSimulation(t *testing.T) {
 	}
 	began := time.Now()
 	var steps, commits int
+	counts := map[string]int{}
 	for seed := *simSeed; seed < *simSeed+uint64(*simSeeds); seed++ {
 		w := newWorld(seed, mutation{}, *simSeeds == 1)
 		err := w.run()
 		steps += w.steps
 		for _, n := range w.broker.last {
 			commits += int(n)
+		}
+		for what, n := range w.counts {
+			counts[what] += n
 		}
 		if *simSeeds == 1 {
 			t.Log("\n" + strings.Join(w.lines, "\n"))
@@ -52,6 +57,9 @@ func TestSimulation(t *testing.T) {
 	took := time.Since(began)
 	t.Logf("%d seeds in %v (%v each): %d steps, %d commits of tasks", *simSeeds, took.Round(time.Millisecond),
 		(took / time.Duration(*simSeeds)).Round(time.Microsecond), steps, commits)
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		t.Logf("%8d %s", counts[what], what)
+	}
 }
 
 func TestSimulationOfASeedIsAlwaysTheSame(t *testing.T) {

@@ -33,6 +33,8 @@ type world struct {
 	next   time.Time // when something is due that is not ready now
 	err    error     // the first violation
 
+	counts map[string]int // what has happened, for the report
+
 	hash  hash.Hash64
 	lines []string // nil unless the run is told
 	tell  bool
@@ -52,7 +54,7 @@ const simEpoch = 1_700_000_000_000
 func newWorld(seed uint64, m mutation, tell bool) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x6b61707061)), now: time.UnixMilli(simEpoch),
-		chaos: true, mutant: m, hash: fnv.New64a(), tell: tell,
+		chaos: true, mutant: m, hash: fnv.New64a(), tell: tell, counts: map[string]int{},
 	}
 	w.faults = drawFaults(w.rng)
 	w.broker = newBroker(w)
@@ -80,6 +82,8 @@ func (w *world) say(format string, args ...any) {
 	w.hash.Write([]byte(line))
 	w.lines = append(w.lines, line)
 }
+
+func (w *world) count(what string) { w.counts[what]++ }
 
 // violate notes what must never happen. The first one counts.
 func (w *world) violate(format string, args ...any) {
