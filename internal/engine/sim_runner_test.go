@@ -31,11 +31,10 @@ type simRunner struct {
 
 // simOp is an effect with an outcome, under way.
 type simOp struct {
-	effect  effect
-	from    time.Time // not begun before
-	begun   bool
-	answer  event // nil until it is there
-	flushed bool  // a flush's end has been seen
+	effect effect
+	from   time.Time // not begun before
+	begun  bool
+	answer event // nil until it is there
 }
 
 func newSimRunner(p *simProcess, i int) *simRunner {
@@ -159,7 +158,29 @@ func (r *simRunner) take(ev event) {
 	}
 	effects := r.worker.step(r.w.now, ev)
 	r.perform(effects)
+	r.checkWorker()
 	r.wakeAt = time.Time{}
+}
+
+// checkWorker holds the worker against what it promises of itself.
+func (r *simRunner) checkWorker() {
+	k := r.worker
+	for _, h := range k.txn.tasks {
+		if k.txn.open && k.await != awaitAbort && (k.task(h.partition) != h || h.core == nil) {
+			r.w.violate("%s has task %d in its transaction and does not run it", r, h.partition)
+		}
+	}
+	for _, p := range k.order {
+		if h := k.task(p); (h.phase == Running) != (h.core != nil) {
+			r.w.violate("%s: task %d is %s, with a core: %v", r, p, h.phase, h.core != nil)
+		}
+	}
+	if k.txn.open && (k.await == awaitInit || k.await == awaitRebuild) {
+		r.w.violate("%s makes its producer anew over an open transaction", r)
+	}
+	if len(k.order) != len(k.tasks) || !slices.IsSorted(k.order) {
+		r.w.violate("%s: order %v of %d tasks", r, k.order, len(k.tasks))
+	}
 }
 
 // countOutcome counts what commits come to.
