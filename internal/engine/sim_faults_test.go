@@ -30,6 +30,7 @@ type simFaults struct {
 	blows     [blowKinds]int
 
 	commitInterval, flushAge time.Duration
+	txnTimeout               time.Duration
 	retention                time.Duration // of deletions in compacted logs
 	flushBytes               int64
 }
@@ -37,7 +38,6 @@ type simFaults struct {
 // The times of the simulated group. They are short: a step takes about a
 // millisecond.
 const (
-	simTxnTimeout       = 900 * time.Millisecond
 	simSessionTimeout   = 300 * time.Millisecond
 	simRebalanceTimeout = 700 * time.Millisecond
 	simHeartbeat        = 40 * time.Millisecond
@@ -62,6 +62,7 @@ func drawFaults(rng *rand.Rand) simFaults {
 		markers: weight(), requests: weight() + 2, stores: weight(), restores: weight(),
 		commitInterval: time.Duration(5+rng.IntN(60)) * time.Millisecond,
 		flushAge:       time.Duration(20+rng.IntN(300)) * time.Millisecond,
+		txnTimeout:     []time.Duration{200, 500, 900}[rng.IntN(3)] * time.Millisecond,
 		flushBytes:     []int64{300, 2000, 1 << 20}[rng.IntN(3)],
 	}
 	for i := range f.blows {

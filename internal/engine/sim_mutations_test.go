@@ -148,7 +148,7 @@ func (m *mutation) effect(r *simRunner, e effect) effect {
 			if err := r.client.id.addOffsets(r.w, r.client.epoch, f, nil); err != nil {
 				r.client.failed = judged(fateArrives, err, kafka.Aborted)
 			}
-			r.op = &simOp{effect: e, from: r.w.now.Add(r.w.between(0, simTxnTimeout/2))} // a slow one
+			r.op = &simOp{effect: e, from: r.w.now.Add(r.w.between(0, r.w.faults.txnTimeout/2))} // a slow one
 			return nil
 		}
 	case doEnd:

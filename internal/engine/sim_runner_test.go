@@ -43,7 +43,7 @@ func newSimRunner(p *simProcess, i int) *simRunner {
 	r.client = newClient(r)
 	r.worker = newWorker(workerConfig{
 		plan: simPlan, commitInterval: w.faults.commitInterval, batchBytes: 4 << 10, overlayBytes: 1 << 20,
-		txnTimeout: simTxnTimeout, fenceWait: 2 * simSessionTimeout, partitions: w.broker.topics,
+		txnTimeout: w.faults.txnTimeout, fenceWait: 2 * simSessionTimeout, partitions: w.broker.topics,
 		produce:   func(o *kafka.Out) { r.client.produce(o) },
 		nextEpoch: func() uint64 { p.epoch++; return p.epoch },
 	})

@@ -192,7 +192,7 @@ func (id *simTxnID) act(w *world) {
 
 // expire aborts a transaction that outlives its timeout, and its producer.
 func (id *simTxnID) expire(w *world) {
-	if id.state == txnOngoing && w.now.Sub(id.started) > simTxnTimeout {
+	if id.state == txnOngoing && w.now.Sub(id.started) > w.faults.txnTimeout {
 		w.say("%s: timed out", id.name)
 		id.epoch++
 		id.end(w, txnAborted)
@@ -202,7 +202,7 @@ func (id *simTxnID) expire(w *world) {
 
 func (id *simTxnID) offer(w *world) {
 	if id.state == txnOngoing {
-		w.wake(id.started.Add(simTxnTimeout + time.Millisecond))
+		w.wake(id.started.Add(w.faults.txnTimeout + time.Millisecond))
 	}
 }
 
