@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed-73111be4/kappa/internal/kafka"
-	"github.com/seed-73111be4/kappa/record"
 )
 
 // simRunner brings a real worker its events and carries its effects out, one at a
@@ -253,117 +252,6 @@ func (r *simRunner) carryOut(e effect) {
 	}
 }
 
-// begin sends an effect's request.
-func (r *simRunner) begin(op *simOp) {
-	c, w := r.client, r.w
-	switch e := op.effect.(type) {
-	case doInit:
-		r.init(op)
-	case doRebuild:
-		c.close()
-		r.client = newClient(r)
-		op.answer = evRebuilt{}
-		if w.chance(w.faults.refused) {
-			op.answer = evRebuilt{errNoAnswer}
-		}
-	case doFlush:
-	case doOffsets:
-		r.addOffsets(op, e)
-	case doEnd:
-		r.end(op, e.commit)
-	}
-}
-
-func (r *simRunner) init(op *simOp) {
-	c := r.client
-	var epoch int
-	var err error
-	c.request("init", false, func() bool {
-		epoch, err = c.id.init(r.w)
-		return err == nil
-	}, func(f fate) {
-		res := judged(f, err, kafka.Retry)
-		if res.Outcome == kafka.Aborted {
-			res.Outcome = kafka.Retry
-		}
-		if res.Outcome == kafka.OK {
-			c.epoch = epoch
-		}
-		op.answer = evInit{res}
-	})
-}
-
-func (r *simRunner) addOffsets(op *simOp, e doOffsets) {
-	c := r.client
-	if !c.open || c.acked == 0 {
-		op.answer = evOffsets{kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}}
-		return
-	}
-	c.offsets = true
-	var err error
-	epoch, fence, positions := c.epoch, e.fence, e.positions
-	c.request("offsets", r.w.faults.transactions2, func() bool {
-		err = c.id.addOffsets(r.w, epoch, fence, positions)
-		return !errors.Is(err, errBusy)
-	}, func(f fate) {
-		op.answer = evOffsets{judged(f, err, kafka.Aborted)}
-	})
-}
-
-func (r *simRunner) end(op *simOp, commit bool) {
-	c, outcome, name := r.client, txnAborted, "abort"
-	if !c.open {
-		op.answer = evEnded{}
-		return
-	}
-	if commit {
-		outcome, name = txnCommitted, "commit"
-	} else {
-		c.parts = slices.DeleteFunc(c.parts, func(p *outPart) bool { return !p.sending })
-		if c.offsets && c.acked == 0 {
-			op.answer = evEnded{kafka.Result{Outcome: kafka.Unknown, Err: errNoAnswer}}
-			return
-		}
-		if c.acked == 0 && c.failed.Outcome == kafka.OK { // nothing was ever sent
-			c.reset()
-			op.answer = evEnded{}
-			return
-		}
-	}
-	if commit && (c.failed.Outcome != kafka.OK || c.acked == 0) {
-		op.answer = evEnded{kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}}
-		return
-	}
-	var epoch int
-	var err error
-	c.request(name, true, func() bool {
-		epoch, err = c.id.endTxn(r.w, c.epoch, outcome)
-		return !errors.Is(err, errBusy)
-	}, func(f fate) {
-		res := judged(f, err, kafka.Unknown)
-		if f == fateRefused && !commit {
-			res = kafka.Result{Outcome: kafka.Unknown, Err: errNoAnswer}
-		}
-		if res.Outcome == kafka.OK {
-			c.epoch = epoch
-			c.reset()
-		}
-		op.answer = evEnded{res}
-	})
-}
-
-func (r *simRunner) finish() {
-	op := r.op
-	if r.flushing() {
-		op.answer = evFlushed{nil, r.client.failed}
-		if r.client.failed.Outcome == kafka.OK {
-			op.answer = evFlushed{r.client.acks(), kafka.Result{}}
-		}
-	}
-	r.op = nil
-	r.take(op.answer)
-}
-
 // stop is the end of the runner's loop.
 func (r *simRunner) stop() {
 	r.done = true
@@ -375,56 +263,4 @@ func (r *simRunner) stop() {
 	}
 	r.box = nil
 	r.client.close()
-}
-
-func showEvent(ev event) string {
-	switch e := ev.(type) {
-	case evTick:
-		return "a tick"
-	case *evBatch:
-		return fmt.Sprintf("%d records of %s to %d (epoch %d)", len(e.records), e.part, e.next, e.epoch)
-	case evAssigned:
-		return fmt.Sprintf("assigned %v generation %d", tasksOf(e.tasks), e.fence.Generation)
-	case evRevoked:
-		return fmt.Sprintf("revoked %v", e.tasks)
-	case evLost:
-		return fmt.Sprintf("lost %v", e.tasks)
-	case evRestored:
-		return fmt.Sprintf("restored %d (epoch %d, %v)", e.partition, e.epoch, e.err)
-	case evStored:
-		return fmt.Sprintf("stored %d (%v)", e.partition, e.err)
-	case evInit:
-		return "init " + e.Result.String()
-	case evFlushed:
-		return "flushed " + e.Result.String()
-	case evOffsets:
-		return "offsets " + e.Result.String()
-	case evEnded:
-		return "ended " + e.Result.String()
-	}
-	return fmt.Sprintf("%T", ev)
-}
-
-func showEffect(e effect) string {
-	switch e := e.(type) {
-	case doOffsets:
-		return fmt.Sprintf("doOffsets generation %d member %s %v", e.fence.Generation, e.fence.Member, e.positions)
-	case doSeek:
-		var parts []record.Position
-		for _, s := range e.seeks {
-			parts = append(parts, record.Position{Topic: s.Partition.Topic, Partition: s.Partition.Partition, Offset: s.Offset})
-		}
-		return fmt.Sprintf("doSeek %v", parts)
-	case doRestore:
-		return fmt.Sprintf("doRestore %d (epoch %d)", e.partition, e.epoch)
-	case doClose:
-		return fmt.Sprintf("doClose %d flush %v", e.partition, e.flush)
-	case doEnd:
-		return fmt.Sprintf("doEnd commit %v", e.commit)
-	case doNote:
-		return "doNote " + e.Result.String()
-	case doTaskFailed:
-		return fmt.Sprintf("doTaskFailed %d: %v", e.partition, e.err)
-	}
-	return fmt.Sprintf("%T", e)
 }
