@@ -61,7 +61,8 @@ type Batch struct {
 	// Next is the offset to read next. It passes control records, aborted
 	// records and compacted ones, so it may exceed the last record's offset + 1.
 	Next int64
-	// LeaderEpoch is the leader epoch of the last record, -1 where unknown.
+	// LeaderEpoch is the leader epoch of what lies right before Next, a transaction
+	// marker perhaps; -1 where unknown.
 	LeaderEpoch int32
 }
 

@@ -27,13 +27,17 @@ type assembler struct {
 	held []record.Record
 	size int
 
-	cut     int   // held[:cut] may be released …
-	cutNext int64 // … and this is the position then
-	given   int64 // position of the last release
+	cut      int   // held[:cut] may be released …
+	cutNext  int64 // … and this is the position then
+	cutEpoch int32 // leader epoch of what lies right before cutNext, -1 where unknown
+	given    int64 // position of the last release
+
+	seen      int64 // offset after the last record seen, markers too …
+	seenEpoch int32 // … and its leader epoch
 }
 
 func newAssembler(from int64) *assembler {
-	return &assembler{pos: from, cutNext: from, given: from, open: make(map[int64]int64)}
+	return &assembler{pos: from, cutNext: from, cutEpoch: -1, given: from, open: make(map[int64]int64)}
 }
 
 // add takes over the records of an answer, its end, and the limits it named.
@@ -46,7 +50,7 @@ func (a *assembler) add(recs []*kgo.Record, next, lastStable, highWatermark int6
 	for _, r := range recs {
 		a.one(r)
 		if len(a.open) == 0 {
-			a.cut, a.cutNext = len(a.held), r.Offset+1
+			a.cutAt(a.seen)
 		}
 	}
 	a.pos = max(a.pos, next)
@@ -60,11 +64,21 @@ func (a *assembler) add(recs []*kgo.Record, next, lastStable, highWatermark int6
 		}
 	}
 	if len(a.open) == 0 || a.size > maxHeld {
-		a.cut, a.cutNext = len(a.held), a.pos
+		a.cutAt(a.pos)
+	}
+}
+
+// cutAt notes that all that is held may be released, with this position. A marker
+// may be of a later leader than the records that it ends, so its epoch counts.
+func (a *assembler) cutAt(next int64) {
+	a.cut, a.cutNext, a.cutEpoch = len(a.held), next, -1
+	if next == a.seen {
+		a.cutEpoch = a.seenEpoch
 	}
 }
 
 func (a *assembler) one(r *kgo.Record) {
+	a.seen, a.seenEpoch = r.Offset+1, r.LeaderEpoch
 	if r.Attrs.IsControl() {
 		if endsTransaction(r.Key) {
 			delete(a.open, r.ProducerID)
@@ -111,10 +125,7 @@ func (a *assembler) take() (record.Batch, bool) {
 	if a.cutNext <= a.given {
 		return record.Batch{}, false
 	}
-	b := record.Batch{Records: a.held[:a.cut:a.cut], Next: a.cutNext, LeaderEpoch: -1}
-	if a.cut > 0 {
-		b.LeaderEpoch = a.held[a.cut-1].LeaderEpoch
-	}
+	b := record.Batch{Records: a.held[:a.cut:a.cut], Next: a.cutNext, LeaderEpoch: a.cutEpoch}
 	rest := a.held[a.cut:]
 	a.held, a.size = nil, 0
 	for i := range rest {

@@ -105,3 +105,19 @@ func TestAssemblerHandsOutMemoryOnce(t *testing.T) {
 	_ = append(first.Records, second.Records[0])
 	wantEqual(t, "second after an append to the first", valuesOf(second.Records), "1@1 1@2")
 }
+
+// A marker that a later leader wrote ends records of an earlier one: the position
+// after it is of the later epoch, else the log would seem to have been cut.
+func TestAPositionAfterAMarkerHasTheMarkersEpoch(t *testing.T) {
+	a := newAssembler(0)
+	log := script(t, "1@0 c1@1")
+	log[0].LeaderEpoch, log[1].LeaderEpoch = 3, 5
+	a.add(log, 2, 2, 2)
+	if b, ok := a.take(); !ok || b.Next != 2 || b.LeaderEpoch != 5 {
+		t.Errorf("batch %+v, want one that ends at 2 in epoch 5", b)
+	}
+	a.add(nil, 4, 4, 4) // aborted records
+	if b, ok := a.take(); !ok || b.Next != 4 || b.LeaderEpoch != -1 {
+		t.Errorf("batch %+v, want one that ends at 4 in an unknown epoch", b)
+	}
+}
