@@ -144,7 +144,7 @@ func (r *rig) trickle(rs []record.Record, hurry <-chan struct{}) {
 		return
 	}
 	defer e.Close()
-	for chunk := range slices.Chunk(rs, max(1, len(rs)/2000)) {
+	for chunk := range slices.Chunk(rs, max(1, len(rs)/6000)) {
 		for _, x := range chunk {
 			x.Timestamp = 1_700_000_000_000
 			if err = e.Emit(r.ctx, x); err != nil {
@@ -199,7 +199,22 @@ func (r *rig) tryStart(o engine.Options, defs ...*topology.Def) (*engine.Engine,
 		return nil, err
 	}
 	r.t.Cleanup(e.Kill)
+	r.t.Cleanup(func() { r.report(e) })
 	return e, nil
+}
+
+// report shows where an engine stands when a test has failed.
+func (r *rig) report(e *engine.Engine) {
+	if !r.t.Failed() {
+		return
+	}
+	r.t.Logf("ready: %v", e.Ready())
+	for _, g := range e.Stats().Groups {
+		r.t.Logf("%s: %d commits, aborts %v, %d rebuilds, %d restores, %d queued", g.Group, g.Commits, g.Aborts, g.Rebuilds, g.Restores, g.QueuedBytes)
+		for _, t := range g.Tasks {
+			r.t.Logf("task %d: %s %s, counts %v, lag %v", t.Partition, t.Phase, t.Error, t.Counts, t.Lag)
+		}
+	}
 }
 
 func (r *rig) stop(e *engine.Engine) {
