@@ -43,7 +43,11 @@ type Fetched struct {
 	Epoch     uint64
 	// Records are committed data records in order. They are valid until Release.
 	Records []record.Record
-	// Next is the offset after the last record or transaction marker seen.
+	// Next is the offset after the last record or transaction marker seen. Offsets
+	// that compaction or an abort emptied are passed together with what follows
+	// them. Something always does: brokers never compact the newest segment, and an
+	// aborted transaction ends with its marker. So, unless a transaction is open,
+	// Next comes to equal the high watermark at the end of a log.
 	Next          int64
 	HighWatermark int64
 	// Err says why the partition was stopped: it wraps record.ErrOffsetOutOfRange,

@@ -15,7 +15,7 @@ var clusters = testenv.Shared{Options: testenv.Options{Properties: map[string]st
 
 func TestMain(m *testing.M) {
 	// These tests wait for brokers more than they compute.
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 	os.Exit(clusters.Run(m))
