@@ -51,6 +51,7 @@ var owners = map[string][]string{
 	"google.golang.org/protobuf":          {"schema"},
 	"github.com/lovoo/goka":               {"processors", "topology", "topology/topologytest", "internal/engine/task", "examples/"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"github.com/IBM/sarama":               {}, // what stock goka runs on, for tests beside it
 	"github.com/prometheus/client_model":  {},
 	"github.com/spf13/cobra":              {".", "cmd/", "examples/"},
 	"github.com/spf13/pflag":              {".", "cmd/", "examples/"},
