@@ -71,8 +71,8 @@ func drawFaults(rng *rand.Rand) simFaults {
 	f.blows[blowCrash]++
 	f.clean, f.retention = seldom(100), 24*time.Hour
 	if rng.IntN(3) == 0 { // deletions vanish soon; clocks have to be right then
-		f.retention, f.blows[blowSkew], f.clean = 20*time.Second, 0, 100
-		f.blows[blowLeap]++
+		f.retention, f.blows[blowSkew], f.clean = 8*time.Second, 0, 20
+		f.blows[blowLeap] += 3
 	}
 	return f
 }

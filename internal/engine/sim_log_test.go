@@ -20,8 +20,8 @@ type simLog struct {
 type simEntry struct {
 	txn     *simTxnRun // nil: not transactional
 	control bool
-	gone    bool // compacted
-	at      time.Time
+	gone    bool      // compacted
+	cleaned time.Time // of a deletion: when it was first passed over by a compaction
 	rec     record.Record
 }
 
@@ -45,7 +45,6 @@ func (l *simLog) stable() int64 {
 // append adds an entry; it may be replicated at once or later.
 func (l *simLog) append(e simEntry) int64 {
 	at := l.end()
-	e.at = l.b.w.now
 	e.rec.Topic, e.rec.Partition, e.rec.Offset, e.rec.LeaderEpoch = l.part.Topic, l.part.Partition, at, 0
 	l.entries = append(l.entries, e)
 	if !l.b.w.chance(l.b.w.faults.lag) {
@@ -93,7 +92,7 @@ func (l *simLog) read(from int64, most int) (out []record.Record, next int64) {
 }
 
 // compact removes what later records of the same key have replaced, what was
-// aborted, and deletions that have been there long enough.
+// aborted, and deletions for which that is long ago.
 func (l *simLog) compact(retention time.Duration) {
 	last := map[string]int64{}
 	for i := range l.stable() {
@@ -103,7 +102,10 @@ func (l *simLog) compact(retention time.Duration) {
 	}
 	for i := range l.stable() {
 		e := &l.entries[i]
-		old := e.rec.Value == nil && l.b.w.now.Sub(e.at) > retention
+		old := !e.cleaned.IsZero() && l.b.w.now.Sub(e.cleaned) > retention
+		if e.rec.Value == nil && e.cleaned.IsZero() {
+			e.cleaned = l.b.w.now
+		}
 		e.gone = e.gone || !e.control && (!e.committed() || last[string(e.rec.Key)] != i || old)
 	}
 	l.b.w.say("%s is compacted", l.part)

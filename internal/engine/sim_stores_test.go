@@ -6,15 +6,17 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/state"
 	"github.com/seed-73111be4/kappa/state/changelog"
 )
 
-// storeMeta is what a store says of itself (docs/format/store.md).
-func storeMeta(b []byte) map[string]int64 {
-	out := map[string]int64{}
+// storeMeta is what a store says of itself (docs/format/store.md): when it was
+// written, and how far it holds each log.
+func storeMeta(b []byte) (written time.Time, out map[string]int64) {
+	out = map[string]int64{}
 	b = b[len("kSto")+1:]
 	text := func() string {
 		n, k := binary.Uvarint(b)
@@ -28,7 +30,7 @@ func storeMeta(b []byte) map[string]int64 {
 		return n
 	}
 	text() // cluster
-	number()
+	written = time.UnixMilli(number())
 	for range 2 { // logs, joins
 		n, k := binary.Uvarint(b)
 		b = b[k:]
@@ -41,7 +43,7 @@ func storeMeta(b []byte) map[string]int64 {
 			number()
 		}
 	}
-	return out
+	return written, out
 }
 
 // checkStore holds a store against the logs: its keys are what is committed up to
@@ -57,7 +59,10 @@ func (w *world) checkStore(name string, s state.Store) {
 	delete(got, string(rune(state.KindMeta)))
 	at := map[string]int64{}
 	if ok {
-		at = storeMeta([]byte(meta))
+		var written time.Time
+		if written, at = storeMeta([]byte(meta)); w.faults.retention < time.Hour && w.now.Sub(written) > w.faults.retention/2 {
+			return // it may have missed deletions, and will not be used for that
+		}
 	}
 	want, loose := w.committed(partition, at)
 	maps.DeleteFunc(got, func(k, _ string) bool { return loose[k] })
@@ -174,5 +179,6 @@ func (w *world) wholeStore(d *simDisk, name string) bool {
 		return false
 	}
 	last, err := changelog.ParsePositions(pos)
-	return err == nil && last.Epoch == w.broker.last[partition] && len(storeMeta(b)) == 3
+	_, at := storeMeta(b)
+	return err == nil && last.Epoch == w.broker.last[partition] && len(at) == 3
 }
