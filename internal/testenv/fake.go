@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,14 +45,11 @@ func (f *fakeCluster) listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	open := func() (*gate, error) { return newGate(network, address) }
 	if port == "0" {
-		ports, err := freePorts(1)
-		if err != nil {
-			return nil, err
-		}
-		address = net.JoinHostPort(host, fmt.Sprint(ports[0]))
+		open = func() (*gate, error) { return gateAnywhere(network, host) }
 	}
-	g, err := newGate(network, address)
+	g, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +57,21 @@ func (f *fakeCluster) listen(network, address string) (net.Listener, error) {
 	defer f.mu.Unlock()
 	f.gates = append(f.gates, g)
 	return g, nil
+}
+
+// gateAnywhere opens a gate on a port that stays free for it when it is shut. A
+// port that somebody took between its choice and its use is chosen anew.
+func gateAnywhere(network, host string) (g *gate, err error) {
+	for range portTries {
+		ports, err := freePorts(1)
+		if err != nil {
+			return nil, err
+		}
+		if g, err = newGate(network, net.JoinHostPort(host, fmt.Sprint(ports[0]))); !errors.Is(err, syscall.EADDRINUSE) {
+			return g, err
+		}
+	}
+	return nil, errPortTaken
 }
 
 func (f *fakeCluster) addrs() []string { return f.cluster.ListenAddrs() }

@@ -11,6 +11,9 @@ import (
 // errPortTaken says that somebody else took a port between its choice and its use.
 var errPortTaken = errors.New("port taken by another process")
 
+// portTries bounds how often a port that was taken is chosen anew.
+const portTries = 8
+
 // freePorts chooses n free ports of the loopback below those that systems give to
 // outgoing connections, so that a killed node finds its port free again.
 func freePorts(n int) ([]int, error) {
