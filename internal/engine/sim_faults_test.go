@@ -91,12 +91,13 @@ const (
 	blowLeap                   // time passes and nobody acts
 	blowSkew                   // a process's clock is set
 	blowVisit                  // a visitor is sent over a process's keys
+	blowLaggard                // a member comes late to the next rebalance
 	blowDisconnect             // a member's next heartbeats do not arrive
 	blowKinds
 )
 
 func (b blow) String() string {
-	return [...]string{"crashes", "freezes", "stalls", "drains", "leaves", "twins", "added", "leaps", "clocks set", "visits", "disconnects"}[b]
+	return [...]string{"crashes", "freezes", "stalls", "drains", "leaves", "twins", "added", "leaps", "clocks set", "visits", "laggards", "disconnects"}[b]
 }
 
 // strike deals a blow now and then, and cleans.
@@ -165,6 +166,9 @@ func (w *world) hit(p *simProcess, kind blow) {
 		w.say("%s sets its clock to %v off", p, p.skew)
 	case blowVisit:
 		w.visit(p)
+	case blowLaggard:
+		p.member.slow = w.now.Add(w.between(simRebalanceTimeout/2, 3*simRebalanceTimeout))
+		w.say("%s is slow to join", p)
 	case blowDisconnect:
 		p.member.deaf = soon
 		w.say("%s is not heard by the group", p)
@@ -180,7 +184,7 @@ func (w *world) calm() {
 	f.pace = 2 * time.Millisecond
 	w.say("calm")
 	for _, p := range w.procs {
-		p.thaw, p.member.deaf = w.now, w.now
+		p.thaw, p.member.deaf, p.member.slow = w.now, w.now, w.now
 		for _, r := range p.runners {
 			r.thaw = w.now
 		}

@@ -18,6 +18,7 @@ type simMember struct {
 	phase      memberPhase
 	id         string // the broker's, and its generation, as last heard
 	generation int32
+	known      int32 // generation as of the last join
 	reply      *groupReply
 	held       []kafka.TaskTopics // what the listener has
 	client     []kafka.TaskTopics // what the client believes is assigned
@@ -25,6 +26,7 @@ type simMember struct {
 	revision   uint32
 	beat       time.Time
 	deaf       time.Time // until then nothing reaches the coordinator
+	slow       time.Time // until then it is heard but does not join
 	assignment balance.Assignment
 	revoking   []kafka.TaskTopics
 	unacked    *int
@@ -48,6 +50,9 @@ const (
 func (m *simMember) offer(w *world) {
 	switch {
 	case m.phase == memberClosed || !m.p.initialized():
+	case m.phase == memberOut && m.slow.After(w.now):
+		w.wake(m.slow)
+		w.due(m, 4, later(m.beat, m.deaf))
 	case m.phase == memberOut, m.reply != nil:
 		w.due(m, 8, m.deaf)
 	case m.phase == memberRevoking:
@@ -71,6 +76,8 @@ func later(a, b time.Time) time.Time {
 
 func (m *simMember) act(w *world) {
 	switch {
+	case m.phase == memberOut && m.slow.After(w.now):
+		m.heartbeat(w)
 	case m.phase == memberOut:
 		m.join(w)
 	case m.phase == memberJoining:
@@ -97,7 +104,7 @@ func (m *simMember) join(w *world) {
 		Instance: m.p.name, Incarnation: m.p.incarnation, Revision: m.revision, Shape: simShape,
 		Owned: partitionsOf(m.held), Generation: m.fence.Generation,
 	}
-	m.phase = memberJoining
+	m.phase, m.known = memberJoining, m.generation
 	w.say("%s joins as %q holding %v since %d", m.p, m.id, tasksOf(m.held), m.fence.Generation)
 	w.broker.group.join(m.id, m.p.name, j.AppendTo(nil), m.listen)
 }
@@ -215,7 +222,9 @@ func (m *simMember) renew(added []kafka.TaskTopics, always bool) {
 }
 
 func (m *simMember) dropIfReplaced() {
-	if m.fence.Member != "" && m.fence.Member != m.id {
+	missed := m.known >= 0 && m.generation > m.known+1 && !m.p.w.mutant.missedIsFine
+	m.known = max(m.known, m.generation)
+	if missed || m.fence.Member != "" && m.fence.Member != m.id {
 		m.drop()
 	}
 }
@@ -253,7 +262,7 @@ func (m *simMember) failed(err error, lost bool) {
 		m.id = ""
 	}
 	if lost {
-		m.client = nil
+		m.client, m.generation = nil, -1
 		m.drop()
 	}
 }

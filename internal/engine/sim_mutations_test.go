@@ -36,6 +36,7 @@ type mutation struct {
 	abortSkipped     bool // aborts are not sent
 	failedFlush      bool // a failed flush counts as one that worked
 	anyoneRestores   bool // a restore of a task that another worker has by now goes on
+	missedIsFine     bool // a member that has missed a generation keeps its tasks
 	drop             bool // a lost batch: records are passed over
 }
 
@@ -64,6 +65,7 @@ var mutations = []mutation{
 	{name: "aborts are not sent", abortSkipped: true},
 	{name: "a failed flush is passed over", failedFlush: true},
 	{name: "a worker restores what another has by now", anyoneRestores: true},
+	{name: "a member that has missed a generation keeps its tasks", missedIsFine: true},
 	{name: "a record is lost on the way", drop: true},
 }
 

@@ -112,6 +112,7 @@ type Member struct {
 	mu       sync.Mutex         // guards what follows
 	held     taskSet            // what the listener has, as it was told
 	fence    Fence              // the one the listener has
+	known    int32              // generation that the client knew when it last joined
 	received balance.Assignment // the newest, not necessarily told yet
 	stale    int                // assignments in a row that were made for another process
 	silent   bool               // no more calls
@@ -131,7 +132,7 @@ func (c *Cluster) Join(ctx context.Context, mc MemberConfig, l Listener) (*Membe
 		return nil, fmt.Errorf("join group %q: %w", mc.Group, err)
 	}
 	m := &Member{config: mc, listener: l, log: c.log.With("group", mc.Group, "instance", mc.Instance), held: make(taskSet), departed: make(chan struct{})}
-	m.fence.Generation = -1
+	m.fence.Generation, m.known = -1, -1
 	var nonce [8]byte
 	if _, err := rand.Read(nonce[:]); err != nil {
 		return nil, fmt.Errorf("join group %q: %w", mc.Group, err)
@@ -139,7 +140,7 @@ func (c *Cluster) Join(ctx context.Context, mc MemberConfig, l Listener) (*Membe
 	m.incarnation = binary.BigEndian.Uint64(nonce[:])
 	m.balancer = balance.New(balance.Config{
 		Instance: mc.Instance, Incarnation: m.incarnation, Shape: mc.Shape,
-		Owned: m.owned, Received: m.receive,
+		Owned: m.owned, Joining: m.joining, Received: m.receive,
 	})
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := m.start(c); err != nil {

@@ -22,6 +22,13 @@ func (m *Member) owned() (map[string][]int32, int32) {
 	return m.held.partitions(), m.fence.Generation
 }
 
+// joining notes which generation the client knows.
+func (m *Member) joining(known int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = known
+}
+
 // receive takes an assignment as it arrives, before the callbacks that follow it.
 // One that cannot be read is an empty one that was not made for this process.
 func (m *Member) receive(a balance.Assignment, unread error) error {
@@ -97,13 +104,18 @@ func (m *Member) renew(added taskSet, always bool) {
 	}
 }
 
-// dropIfReplaced gives up everything where the member's id has changed.
+// dropIfReplaced gives up everything where the member's id has changed, and where
+// the group has been through a generation without the member: it keeps a static
+// member that did not come to a rebalance in time, but its leader went by what that
+// one had said before, and may have given its tasks away.
 func (m *Member) dropIfReplaced() {
-	id, _ := m.cl.GroupMetadata()
+	id, generation := m.cl.GroupMetadata()
 	m.mu.Lock()
 	replaced := m.fence.Member != "" && m.fence.Member != id
+	missed := m.known >= 0 && generation > m.known+1
+	m.known = max(m.known, generation)
 	m.mu.Unlock()
-	if replaced {
+	if replaced || missed {
 		m.drop()
 	}
 }

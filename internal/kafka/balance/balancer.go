@@ -22,6 +22,9 @@ type Config struct {
 	// Owned returns what the member may be processing now and the generation of
 	// the assignment that gave it, nil and -1 at first. The Balancer owns the map.
 	Owned func() (partitions map[string][]int32, generation int32)
+	// Joining, where it is set, is told before each join which generation the
+	// client knows, -1 where none.
+	Joining func(generation int32)
 	// Received is told each assignment as it arrives, before the client library
 	// acts on it; an unread one, which another version of the program has made, is
 	// empty. An error returned ends the group session with that error.
@@ -55,7 +58,10 @@ func (*Balancer) IsCooperative() bool { return true }
 
 // JoinGroupMetadata returns the member's [Join]. What the client library believes
 // is owned is left aside for what the member says: it knows what it let go.
-func (b *Balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
+func (b *Balancer) JoinGroupMetadata(_ []string, _ map[string][]int32, known int32) []byte {
+	if b.config.Joining != nil {
+		b.config.Joining(known)
+	}
 	owned, generation := b.config.Owned()
 	return Join{
 		Instance:    b.config.Instance,
