@@ -22,6 +22,7 @@ func TestReaderPassesMarkersAndAbortedData(t *testing.T) {
 	p := testProducer(t, c, ProducerConfig{})
 	transact(t, p, true, topic, 0, "a", "b")
 	transact(t, p, false, topic, 0, "x", "y", "z")
+	settledEnds(t, c, at(topic, 0)) // its marker stands before what follows
 	plainly(t, c, topic, 0, "c")
 	transact(t, p, false, topic, 0, "x")
 	end := settledEnds(t, c, at(topic, 0))
