@@ -176,6 +176,7 @@ func (r *rig) fast(dir string) engine.Options {
 	return engine.Options{
 		Cluster: r.k, App: "test", StateDir: dir, CommitInterval: 20 * time.Millisecond, Workers: 2,
 		TransactionTimeout: 10 * time.Second, SessionTimeout: 4 * time.Second, Log: quiet(r.t),
+		RebalanceTimeout: 10 * time.Second, // a member killed in a rebalance is waited for so long
 	}
 }
 
