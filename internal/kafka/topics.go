@@ -105,6 +105,10 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 
 // metadata asks a broker, not the cache, about the given topics, or about all.
 func (c *Cluster) metadata(ctx context.Context, operations bool, names ...string) (*kmsg.MetadataResponse, error) {
+	return metadataRequest(operations, names).RequestWith(ctx, c.cl)
+}
+
+func metadataRequest(operations bool, names []string) *kmsg.MetadataRequest {
 	req := kmsg.NewPtrMetadataRequest()
 	req.IncludeTopicAuthorizedOperations = operations
 	for _, name := range names {
@@ -112,7 +116,7 @@ func (c *Cluster) metadata(ctx context.Context, operations bool, names ...string
 		t.Topic = &name
 		req.Topics = append(req.Topics, t)
 	}
-	return req.RequestWith(ctx, c.cl)
+	return req
 }
 
 func topicName(t kmsg.MetadataResponseTopic) string {
@@ -251,13 +255,27 @@ func (c *Cluster) awaitLeaders(ctx context.Context, names []string, ids map[stri
 	defer cancel()
 	for {
 		m, err := c.metadata(ctx, false, names...)
-		if err == nil && allLed(m, ids) {
+		if err == nil && allLed(m, ids) && c.knownEverywhere(ctx, names, ids) {
 			return nil
 		}
 		if !pause(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("created topics %v have no leaders yet: %w", names, context.Cause(ctx))
 		}
 	}
+}
+
+// knownEverywhere asks each broker by itself: whoever is asked next must know the
+// topics, too. A broker that does not answer is not asked next either.
+func (c *Cluster) knownEverywhere(ctx context.Context, names []string, ids map[string]record.TopicID) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for _, b := range c.cl.DiscoveredBrokers() {
+		m, err := metadataRequest(false, names).RequestWith(ctx, b)
+		if err == nil && !allLed(m, ids) {
+			return false
+		}
+	}
+	return true
 }
 
 func allLed(m *kmsg.MetadataResponse, ids map[string]record.TopicID) bool {
