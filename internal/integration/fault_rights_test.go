@@ -18,7 +18,7 @@ import (
 // right is something that an ACL allows.
 type right struct {
 	kind kmsg.ACLResourceType
-	name string // a prefix where it ends with *
+	name string // a prefix where it ends with *; * alone is everything
 	op   kmsg.ACLOperation
 }
 
@@ -33,7 +33,7 @@ func (r *rig) allow(user string, rights ...right) {
 	adm := kadm.NewClient(cl)
 	for _, x := range rights {
 		name, pattern := x.name, kadm.ACLPatternLiteral
-		if n := len(name) - 1; name[n] == '*' {
+		if n := len(name) - 1; n > 0 && name[n] == '*' {
 			name, pattern = name[:n], kadm.ACLPatternPrefixed
 		}
 		b := kadm.NewACLs().Allow("User:" + user).AllowHosts("*").Operations(x.op).ResourcePatternType(pattern)
@@ -58,10 +58,13 @@ func (r *rig) allow(user string, rights ...right) {
 // as returns a rig whose cluster is that of a user.
 func (r *rig) as(user string) *rig {
 	r.t.Helper()
-	k, err := kafka.Open(r.ctx, kafka.Config{
-		Brokers: r.env.SASLBrokers(), Log: quiet(r.t),
-		SASL: &kafka.SASLConfig{Mechanism: kafka.Plain, User: user, Password: "of " + user},
-	})
+	return r.with(&kafka.SASLConfig{Mechanism: kafka.Plain, User: user, Password: "of " + user})
+}
+
+// with returns a rig whose cluster is reached with the credentials.
+func (r *rig) with(sasl *kafka.SASLConfig) *rig {
+	r.t.Helper()
+	k, err := kafka.Open(r.ctx, kafka.Config{Brokers: r.env.SASLBrokers(), Log: quiet(r.t), SASL: sasl})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func (p *Producer) rebuildOver(old *kgo.Client) error {
 		p.cancel()
 	}
 	p.life, p.cancel = context.WithCancel(context.Background())
-	p.acks = &acks{}
+	p.acks = &acks{known: make(map[string]bool)}
 	p.slab = newSlab(p.acks)
 	p.open, p.offsets, p.broken = false, false, nil
 	p.cl.Store(cl)
@@ -302,6 +302,9 @@ func (p *Producer) End(ctx context.Context, commit bool) Result {
 	}
 	ctx, cancel := p.within(ctx, time.Now().Add(p.config.Timeout))
 	defer cancel()
+	if err := p.acks.awaitKnown(ctx, cl); err != nil {
+		return judge(commitStep, err)
+	}
 	if commit {
 		return p.commit(ctx, cl)
 	}

@@ -356,3 +356,30 @@ func TestProducingDoesNotAllocatePerRecord(t *testing.T) {
 		t.Errorf("%v allocations for %d records", allocs, n)
 	}
 }
+
+// The client sends the first records of a topic before its table shows the topic's
+// partitions, and takes a transaction without a partition for one in which nothing
+// was written: it would abort it and call that a commit.
+func TestTransactionDoesNotEndBeforeTheClientKnowsItsPartitions(t *testing.T) {
+	c := testCluster(t)
+	out, other := testTopic(t, c, 1), testTopic(t, c, 2)
+	p := testProducer(t, c, ProducerConfig{})
+	transact(t, p, true, other, 0, "a")
+	acked := &acks{n: 1, topic: out, known: map[string]bool{other: true}}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := acked.awaitKnown(ctx, p.cl.Load()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("of a topic that the client has not seen: %v", err)
+	}
+	known := make(chan error, 1)
+	go func() { known <- acked.awaitKnown(testContext(t), p.cl.Load()) }()
+	transact(t, p, true, out, 0, "b")
+	if err := <-known; err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []*acks{acked, {}, {n: 1, topic: "unseen", known: map[string]bool{"unseen": true}}} {
+		if err := a.awaitKnown(ctx, p.cl.Load()); err != nil {
+			t.Errorf("%d records of %q: %v", a.n, a.topic, err)
+		}
+	}
+}

@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -83,8 +85,29 @@ type acks struct {
 	failed atomic.Bool // a promise has reported an error
 	first  error
 	n      int
+	topic  string          // of the first acknowledged record …
+	part   int32           // … and its partition
+	known  map[string]bool // topics that the client's table has shown, for its life
 	ends   []record.Position
 	last   int // index in ends of the last tracked record's partition
+}
+
+// awaitKnown returns when the client's table of topics shows a partition that has
+// acknowledged a record. The client hands the first records of a topic to its
+// senders a moment before it stores the topic's partitions. A transaction that ended
+// in between would find no partition in it: a commit would be sent as an abort, or
+// not at all, and be reported as made (franz-go 1.22.2, EndTransaction).
+func (a *acks) awaitKnown(ctx context.Context, cl *kgo.Client) error {
+	for a.n > 0 && !a.known[a.topic] {
+		if leader, _, _ := cl.PartitionLeader(a.topic, a.part); leader >= 0 {
+			a.known[a.topic] = true
+			return nil
+		}
+		if !pause(ctx, 100*time.Microsecond) {
+			return fmt.Errorf("%s/%d is not in the client's metadata: %w", a.topic, a.part, context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 func (a *acks) done(r *kgo.Record, err error) {
@@ -92,7 +115,7 @@ func (a *acks) done(r *kgo.Record, err error) {
 		a.fail(r, err)
 		return
 	}
-	a.n++
+	a.count(r)
 }
 
 func (a *acks) doneTracked(r *kgo.Record, err error) {
@@ -100,8 +123,14 @@ func (a *acks) doneTracked(r *kgo.Record, err error) {
 		a.fail(r, err)
 		return
 	}
-	a.n++
+	a.count(r)
 	a.end(r).Offset = r.Offset + 1
+}
+
+func (a *acks) count(r *kgo.Record) {
+	if a.n++; a.n == 1 {
+		a.topic, a.part = r.Topic, r.Partition
+	}
 }
 
 // end finds the position of the record's partition; there are few partitions in

@@ -24,8 +24,9 @@ type Options struct {
 	Properties         map[string]string // broker properties, over the defaults
 
 	// Users, by name with their passwords, reach the cluster by SASL PLAIN at
-	// [Cluster.SASLBrokers] and are allowed nothing until an ACL says so. At
-	// Brokers, who is anonymous and may do everything.
+	// [Cluster.SASLBrokers] and are allowed nothing until an ACL says so. SCRAM, once
+	// credentials have been made, and OAUTHBEARER with unsigned tokens are offered
+	// there too. At Brokers, who is anonymous and may do everything.
 	Users map[string]string
 }
 

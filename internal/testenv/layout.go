@@ -148,17 +148,26 @@ func (l layout) defaults(nodes int) map[string]string {
 }
 
 // secure adds a listener for users, and an authorizer that lets them do nothing by
-// default; whoever comes by another listener, the nodes too, may do everything.
+// default; whoever comes by another listener, the nodes too, may do everything. Tokens
+// of OAUTHBEARER need no signature: Kafka's own validator for development reads them.
 func (l layout) secure(p map[string]string, users map[string]string) {
 	p["listeners"] += ",SASL://" + l.saslAddr()
 	p["advertised.listeners"] += ",SASL://" + l.saslAddr()
 	p["listener.security.protocol.map"] += ",SASL:SASL_PLAINTEXT"
-	p["listener.name.sasl.sasl.enabled.mechanisms"] = "PLAIN"
-	jaas := "org.apache.kafka.common.security.plain.PlainLoginModule required"
+	p["listener.name.sasl.sasl.enabled.mechanisms"] = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"
+	const security = "org.apache.kafka.common.security."
+	plain := security + "plain.PlainLoginModule required"
 	for _, name := range slices.Sorted(maps.Keys(users)) {
-		jaas += fmt.Sprintf(" user_%s=%q", name, users[name])
+		plain += fmt.Sprintf(" user_%s=%q", name, users[name])
 	}
-	p["listener.name.sasl.plain.sasl.jaas.config"] = jaas + ";"
+	for mechanism, module := range map[string]string{
+		"plain":         plain,
+		"scram-sha-256": security + "scram.ScramLoginModule required",
+		"scram-sha-512": security + "scram.ScramLoginModule required",
+		"oauthbearer":   security + `oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker"`,
+	} {
+		p["listener.name.sasl."+mechanism+".sasl.jaas.config"] = module + ";"
+	}
 	p["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 	p["super.users"] = "User:ANONYMOUS"
 }
