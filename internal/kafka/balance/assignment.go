@@ -22,6 +22,9 @@ type Assignment struct {
 	Fingerprint string
 	Topics      []string // sorted
 	Tasks       []int32  // sorted
+	// Standbys are the tasks of others whose logs the member is to follow, so that
+	// it can take them over at once; sorted.
+	Standbys []int32
 	// Refused says why the member may not share the group, "" where it may.
 	Refused string
 }
@@ -54,7 +57,11 @@ func (a Assignment) AppendTo(b []byte) []byte {
 	u = binary.BigEndian.AppendUint64(u, a.Incarnation)
 	u = appendString(u, a.Fingerprint)
 	u = appendString(u, a.Refused)
-	k.UserData = binary.AppendUvarint(u, 0) // no optional fields
+	var optional tagged
+	if len(a.Standbys) > 0 {
+		optional.add(followTag, appendTasks(nil, a.Standbys))
+	}
+	k.UserData = optional.appendTo(u)
 	return k.AppendTo(b)
 }
 
@@ -73,7 +80,7 @@ func DecodeAssignment(b []byte) (Assignment, error) {
 	r.header(assignmentMagic, assignmentVersion)
 	a.Incarnation = r.uint64()
 	a.Fingerprint, a.Refused = r.string(), r.string()
-	r.skipTagged()
+	r.tagged(map[uint64]func(*reader){followTag: func(f *reader) { a.Standbys = f.tasks() }})
 	if err := r.end(); err != nil {
 		return Assignment{}, fmt.Errorf("assignment: user data: %w", err)
 	}

@@ -3,6 +3,7 @@ package balance
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -177,5 +178,54 @@ func TestAMemberThatCannotBeReadIsRefused(t *testing.T) {
 func TestNoMembersAreNoAssignments(t *testing.T) {
 	if out := compute(t, nil); len(out) != 0 {
 		t.Errorf("%v", out)
+	}
+}
+
+func copyingMember(name string, s Shape, standbys int32, fresh map[int32]int64) Member {
+	return Member{ID: name, Join: Join{Instance: name, Shape: s, Generation: -1, Fresh: fresh, Standbys: standbys}}
+}
+
+func TestATaskThatNobodyOwnsGoesWhereItsStateIsFreshest(t *testing.T) {
+	s := shape("f", "in")
+	got := compute(t, map[string]int32{"in": 4},
+		copyingMember("a", s, 0, map[int32]int64{0: 5, 1: 90, 3: 7}),
+		copyingMember("b", s, 0, map[int32]int64{0: 6, 1: 10, 2: 1}))
+	expect(t, got, "[in] [1 3]", "[in] [0 2]")
+}
+
+func TestAFreshCopyDoesNotBeatAClaimNorTheBalance(t *testing.T) {
+	s := shape("f", "in")
+	owner := owningMember("a", s, 3, 0, 1)
+	got := compute(t, map[string]int32{"in": 4}, owner, copyingMember("b", s, 0, map[int32]int64{0: 9, 1: 9, 2: 9}))
+	expect(t, got, "[in] [0 1]", "[in] [2 3]")
+	got = compute(t, map[string]int32{"in": 2}, copyingMember("a", s, 0, map[int32]int64{0: 9, 1: 9}), copyingMember("b", s, 0, nil))
+	expect(t, got, "[in] [0]", "[in] [1]")
+}
+
+func TestStandbysAreOtherMembersTheFreshestFirst(t *testing.T) {
+	s := shape("f", "in")
+	a, b := owningMember("a", s, 3, 0, 1), owningMember("b", s, 3, 2, 3)
+	a.Join.Standbys, b.Join.Fresh = 1, map[int32]int64{0: 8}
+	c := copyingMember("c", s, 0, map[int32]int64{0: 7, 1: 5, 2: 5})
+	got := compute(t, map[string]int32{"in": 6}, a, b, c)
+	expect(t, got, "[in] [0 1]", "[in] [2 3]", "[in] [4 5]")
+	want := [][]int32{{3, 4}, {0, 5}, {1, 2}}
+	for i := range got {
+		if !slices.Equal(got[i].Standbys, want[i]) {
+			t.Errorf("%s follows %v, want %v", []string{"a", "b", "c"}[i], got[i].Standbys, want[i])
+		}
+	}
+}
+
+func TestMoreStandbysThanOtherMembersAreAsManyAsThereAre(t *testing.T) {
+	s := shape("f", "in")
+	got := compute(t, map[string]int32{"in": 3}, copyingMember("a", s, 5, nil), copyingMember("b", s, 0, nil))
+	for i, a := range got {
+		if want := 3 - len(a.Tasks); len(a.Standbys) != want {
+			t.Errorf("member %d follows %v beside its own %v", i, a.Standbys, a.Tasks)
+		}
+	}
+	if got := compute(t, map[string]int32{"in": 3}, copyingMember("a", s, 5, nil)); len(got[0].Standbys) != 0 {
+		t.Errorf("a single member follows its own tasks: %v", got[0].Standbys)
 	}
 }

@@ -22,6 +22,11 @@ type Config struct {
 	// Owned returns what the member may be processing now and the generation of
 	// the assignment that gave it, nil and -1 at first. The Balancer owns the map.
 	Owned func() (partitions map[string][]int32, generation int32)
+	// Fresh returns what local copies the member has of tasks that it does not own;
+	// the Balancer owns the map. Nil where there are none.
+	Fresh func() map[int32]int64
+	// Standbys is how many standbys each task is to have.
+	Standbys int32
 	// Joining, where it is set, is told before each join which generation the
 	// client knows, -1 where none.
 	Joining func(generation int32)
@@ -63,7 +68,13 @@ func (b *Balancer) JoinGroupMetadata(_ []string, _ map[string][]int32, known int
 		b.config.Joining(known)
 	}
 	owned, generation := b.config.Owned()
+	var fresh map[int32]int64
+	if b.config.Fresh != nil {
+		fresh = b.config.Fresh()
+	}
 	return Join{
+		Fresh:       fresh,
+		Standbys:    b.config.Standbys,
 		Instance:    b.config.Instance,
 		Incarnation: b.config.Incarnation,
 		Revision:    b.revision.Load(),

@@ -42,14 +42,18 @@ func (e *MismatchError) Error() string {
 // that the members consume. Its error is a *MismatchError.
 //
 // A task goes to the member that owns it as long as the balance allows, else to
-// the member with the fewest; it is left out of the assignment of its future
-// owner until no other member claims it.
+// the one with the freshest copy, else to the one with the fewest; it is left out
+// of the assignment of its future owner until no other member claims it. Standbys
+// are chosen for the future owners.
 func Compute(members []Member, partitions map[string]int32) ([]Assignment, error) {
 	g, err := admit(members, partitions)
 	if err != nil {
 		return nil, err
 	}
-	targets := g.targets()
+	owners := g.owners()
+	known := g.copies(owners)
+	targets := g.targets(owners, known)
+	g.follow(targets, known)
 	for task, m := range targets {
 		if m >= 0 && g.grantable(int32(task), m) {
 			g.out[m].Tasks = append(g.out[m].Tasks, int32(task))
@@ -69,6 +73,7 @@ type group struct {
 	members  []Member
 	order    []int // members by precedence: the group itself first
 	admitted []int // those of order that fit
+	byName   []int // the same in the order of their names
 	claims   map[int32][]claim
 	inputs   []string // consumed by all admitted members
 	tasks    int32
@@ -89,6 +94,9 @@ func admit(members []Member, partitions map[string]int32) (*group, error) {
 	if len(g.admitted) == 0 {
 		return g, nil
 	}
+	g.byName = slices.SortedFunc(slices.Values(g.admitted), func(a, b int) int {
+		return compareNames(&members[a], &members[b])
+	})
 	g.inputs = set(members[g.admitted[0]].Join.Shape.Inputs)
 	for _, i := range g.admitted[1:] {
 		if in := set(members[i].Join.Shape.Inputs); len(in) < len(g.inputs) {
@@ -267,11 +275,11 @@ func (g *group) owners() []int {
 }
 
 // targets returns each task's owner after all moves are done.
-func (g *group) targets() []int {
-	owner := g.owners()
+func (g *group) targets(owners []int, known copies) []int {
 	if len(g.admitted) == 0 {
 		return nil
 	}
+	owner := slices.Clone(owners)
 	load := make(map[int]int, len(g.admitted))
 	quota := g.quotas(owner)
 	for t, m := range owner {
@@ -281,12 +289,15 @@ func (g *group) targets() []int {
 		}
 		load[m]++
 	}
-	byName := slices.SortedFunc(slices.Values(g.admitted), func(a, b int) int {
-		return compareNames(&g.members[a], &g.members[b])
-	})
+	for _, c := range known {
+		if owner[c.task] < 0 && load[c.member] < quota[c.member] {
+			owner[c.task] = c.member
+			load[c.member]++
+		}
+	}
 	for t, m := range owner {
 		if m < 0 {
-			owner[t] = emptiest(byName, load, quota)
+			owner[t] = emptiest(g.byName, load, quota)
 			load[owner[t]]++
 		}
 	}

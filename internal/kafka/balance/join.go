@@ -32,6 +32,13 @@ type Join struct {
 	// Generation is the group generation in which Owned was assigned, -1 where
 	// nothing ever was.
 	Generation int32
+	// Fresh says of which tasks the member has a local copy that it does not own,
+	// and how far each reflects the task's logs: the sum of the next offsets. Of
+	// two members without a claim the fresher one gets the task.
+	Fresh map[int32]int64
+	// Standbys is how many members besides its owner are to follow each task; the
+	// largest number in the group counts.
+	Standbys int32
 }
 
 // AppendTo appends the join metadata's bytes: Kafka's own consumer metadata with
@@ -69,7 +76,14 @@ func (j Join) appendUserData(b []byte, shape Shape) []byte {
 		b = appendString(b, topic)
 	}
 	b = appendStrings(b, shape.Stores)
-	return binary.AppendUvarint(b, 0) // no optional fields
+	var optional tagged
+	if len(j.Fresh) > 0 {
+		optional.add(freshTag, appendFresh(nil, j.Fresh))
+	}
+	if j.Standbys > 0 {
+		optional.add(standbysTag, binary.AppendUvarint(nil, uint64(j.Standbys)))
+	}
+	return optional.appendTo(b)
 }
 
 // DecodeJoin reads join metadata. Where only our part of it cannot be read, the
@@ -100,7 +114,10 @@ func (j *Join) decodeUserData(b []byte) error {
 	j.Shape.Fingerprint, j.Shape.Hasher, j.Shape.Table = r.string(), r.string(), r.string()
 	j.Shape.decodeInputs(r)
 	j.Shape.Stores = r.strings()
-	r.skipTagged()
+	r.tagged(map[uint64]func(*reader){
+		freshTag:    func(f *reader) { j.Fresh = f.fresh() },
+		standbysTag: func(f *reader) { j.Standbys = f.task() },
+	})
 	return r.end()
 }
 

@@ -21,6 +21,8 @@ type simMember struct {
 	name       string
 	shape      Shape
 	held       map[int32]bool
+	copies     map[int32]int64
+	follows    []int32
 	generation int32
 	valid      bool // the group knows it since it took what it holds: its fence is good
 	mustRejoin bool
@@ -32,6 +34,7 @@ type sim struct {
 	seed       uint64
 	partitions map[string]int32
 	generation int32
+	standbys   int32                 // that one of the members asks for
 	in         map[string]*simMember // the group
 	away       map[string]*simMember // dropped, may come back
 	next       int
@@ -48,14 +51,15 @@ func (s *sim) fatalf(format string, args ...any) {
 	s.t.Fatalf("seed %d: %s", s.seed, fmt.Sprintf(format, args...))
 }
 
-func (m *simMember) join() []byte {
-	owned := map[string][]int32{}
+func (m *simMember) join(standbys int32) []byte {
+	owned, fresh := map[string][]int32{}, maps.Clone(m.copies)
 	for task := range m.held {
+		delete(fresh, task)
 		for _, topic := range m.shape.Inputs {
 			owned[topic] = append(owned[topic], task)
 		}
 	}
-	return Join{Instance: m.name, Incarnation: 7, Shape: m.shape, Owned: owned, Generation: m.generation}.AppendTo(nil)
+	return Join{Instance: m.name, Incarnation: 7, Shape: m.shape, Owned: owned, Generation: m.generation, Fresh: fresh, Standbys: standbys}.AppendTo(nil)
 }
 
 // rebalance runs one generation. The late do not get their assignment, as where
@@ -66,7 +70,7 @@ func (s *sim) rebalance(late map[string]bool) {
 	var members []kmsg.JoinGroupResponseMember
 	for _, name := range names {
 		m := kmsg.NewJoinGroupResponseMember()
-		m.MemberID, m.ProtocolMetadata = name, s.in[name].join()
+		m.MemberID, m.ProtocolMetadata = name, s.in[name].join(s.standbys)
 		members = append(members, m)
 		s.in[name].mustRejoin = false
 	}
@@ -113,7 +117,10 @@ func (s *sim) sync(m *simMember, raw []byte) {
 	if !m.valid { // what it still holds is lost, and taken anew
 		clear(m.held)
 	}
-	m.generation, m.valid = s.generation, true
+	m.generation, m.valid, m.follows = s.generation, true, a.Standbys
+	for _, task := range slices.Concat(a.Tasks, a.Standbys) {
+		m.copies[task] = int64(s.generation) + s.rng.Int64N(3)
+	}
 	for _, task := range a.Tasks {
 		m.held[task] = true
 		for _, o := range s.in {
@@ -142,7 +149,7 @@ func (s *sim) event() {
 	away := slices.Sorted(maps.Keys(s.away))
 	switch k := s.rng.IntN(5); {
 	case k <= 1 || len(names) == 0:
-		m := &simMember{name: fmt.Sprintf("m%02d", s.next), shape: s.someShape(), held: map[int32]bool{}, generation: -1}
+		m := &simMember{name: fmt.Sprintf("m%02d", s.next), shape: s.someShape(), held: map[int32]bool{}, copies: map[int32]int64{}, generation: -1}
 		s.next++
 		s.in[m.name] = m
 		s.note("%s joins", m.name)
@@ -190,6 +197,26 @@ func (s *sim) settle() {
 	}
 	if len(owned) != s.tasks() || most-least > 1 {
 		s.fatalf("%d of %d tasks are owned, %d to %d a member", len(owned), s.tasks(), least, most)
+	}
+	s.checkStandbys()
+}
+
+// checkStandbys holds that every task is followed by as many others as may be.
+func (s *sim) checkStandbys() {
+	followers := map[int32]int{}
+	for _, m := range s.in {
+		for i, task := range m.follows {
+			if m.held[task] || i > 0 && m.follows[i-1] >= task || int(task) >= s.tasks() {
+				s.fatalf("%s owns %v and follows %v", m.name, slices.Sorted(maps.Keys(m.held)), m.follows)
+			}
+			followers[task]++
+		}
+	}
+	want := min(int(s.standbys), len(s.in)-1)
+	for task := range int32(s.tasks()) {
+		if followers[task] != want {
+			s.fatalf("task %d has %d standbys, not %d", task, followers[task], want)
+		}
 	}
 }
 
@@ -248,7 +275,7 @@ func TestTheProtocolUnderRandomEvents(t *testing.T) {
 	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		n := 1 + rng.Int32N(40)
-		s := &sim{t: t, rng: rng, seed: seed, partitions: map[string]int32{"a": n, "b": n}, in: map[string]*simMember{}, away: map[string]*simMember{}}
+		s := &sim{t: t, standbys: rng.Int32N(4), rng: rng, seed: seed, partitions: map[string]int32{"a": n, "b": n}, in: map[string]*simMember{}, away: map[string]*simMember{}}
 		for range 30 {
 			before := s.owners()
 			s.event()

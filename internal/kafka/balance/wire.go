@@ -98,14 +98,6 @@ func (r *reader) header(magic string, version uint8) {
 	}
 }
 
-// skipTagged reads over the optional fields: none is known to this version.
-func (r *reader) skipTagged() {
-	for n := r.count(); n > 0 && r.err == nil; n-- {
-		r.uvarint()
-		r.take(r.uvarint())
-	}
-}
-
 // end checks that nothing is left.
 func (r *reader) end() error {
 	if r.err == nil && len(r.b) > 0 {

@@ -35,6 +35,13 @@ func sampleRefusal() Assignment {
 	return Assignment{Incarnation: 1, Fingerprint: "9b", Refused: "instance b runs topology 9b"}
 }
 
+func sampleStandby() (Join, Assignment) {
+	j, a := sampleJoin(), sampleAssignment()
+	j.Fresh, j.Standbys = map[int32]int64{3: 1 << 40, 1: 0}, 2
+	a.Standbys = []int32{1, 3}
+	return j, a
+}
+
 // golden compares bytes with a hex dump that is kept for good.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
@@ -77,11 +84,15 @@ func TestTheFirstVersionsBytesStand(t *testing.T) {
 	golden(t, "join-v1.hex", sampleJoin().AppendTo(nil))
 	golden(t, "assignment-v1.hex", sampleAssignment().AppendTo(nil))
 	golden(t, "refusal-v1.hex", sampleRefusal().AppendTo(nil))
-	j, err := DecodeJoin(undump(t, "join-v1.hex"))
-	if err != nil || !reflect.DeepEqual(j, sampleJoin()) {
-		t.Errorf("join %+v, %v", j, err)
+	standbyJoin, standbyAssignment := sampleStandby()
+	golden(t, "join-standby-v1.hex", standbyJoin.AppendTo(nil))
+	golden(t, "assignment-standby-v1.hex", standbyAssignment.AppendTo(nil))
+	for name, want := range map[string]Join{"join-v1.hex": sampleJoin(), "join-standby-v1.hex": standbyJoin} {
+		if j, err := DecodeJoin(undump(t, name)); err != nil || !reflect.DeepEqual(j, want) {
+			t.Errorf("%s: %+v, %v", name, j, err)
+		}
 	}
-	for name, want := range map[string]Assignment{"assignment-v1.hex": sampleAssignment(), "refusal-v1.hex": sampleRefusal()} {
+	for name, want := range map[string]Assignment{"assignment-v1.hex": sampleAssignment(), "refusal-v1.hex": sampleRefusal(), "assignment-standby-v1.hex": standbyAssignment} {
 		if a, err := DecodeAssignment(undump(t, name)); err != nil || !reflect.DeepEqual(a, want) {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
@@ -104,7 +115,7 @@ func TestOptionalFieldsOfLaterVersionsAreSkipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := meta.UserData
-	meta.UserData = append(u[:len(u)-1:len(u)-1], 2, 1, 3, 'a', 'b', 'c', 9, 0)
+	meta.UserData = append(u[:len(u)-1:len(u)-1], 2, 7, 3, 'a', 'b', 'c', 9, 0)
 	j, err := DecodeJoin(meta.AppendTo(nil))
 	if err != nil || !reflect.DeepEqual(j, sampleJoin()) {
 		t.Errorf("join %+v, %v", j, err)
