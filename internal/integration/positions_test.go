@@ -1,22 +1,17 @@
 package integration
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/IBM/sarama"
-	"github.com/lovoo/goka"
-	"github.com/lovoo/goka/storage"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
-	"github.com/seed-73111be4/kappa/topology"
 )
 
 // forget deletes a group with its offsets, as the broker does when they expire.
@@ -98,7 +93,11 @@ func TestAStoppedGokaGroupIsAdopted(t *testing.T) {
 		recs := numbers(in, n, keys)
 		r.emit(recs[:n/2]...)
 		if r.env.Kind().Real() {
-			r.runGoka(counting(group, in), n/2)
+			graph, err := counting(group, in).GroupGraph()
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.runGoka(graph, n/2)
 		} else { // kfake does not serve goka's client
 			r.leaveAsGoka(in, group)
 		}
@@ -114,14 +113,6 @@ func TestAStoppedGokaGroupIsAdopted(t *testing.T) {
 		r.stop(e)
 		r.equal("table", r.table(group+"-table"), countsOf(2*n, keys))
 	})
-}
-
-func sum(table map[string]string) (n int) {
-	for _, v := range table {
-		m, _ := strconv.Atoi(v)
-		n += m
-	}
-	return n
 }
 
 // leaveAsGoka writes what goka leaves of a group that has counted all of its input.
@@ -140,39 +131,3 @@ func (r *rig) leaveAsGoka(in, group string) {
 		r.t.Fatal(err)
 	}
 }
-
-// runGoka runs a definition on stock goka until it has counted n records.
-func (r *rig) runGoka(def *topology.Def, n int) {
-	r.t.Helper()
-	graph, err := def.GroupGraph()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	c := goka.DefaultConfig()
-	c.Version = sarama.V2_8_0_0
-	c.Consumer.Offsets.Initial = sarama.OffsetOldest
-	p, err := goka.NewProcessor(r.env.Brokers(), graph, goka.WithLogger(silent{r.t}),
-		goka.WithConsumerGroupBuilder(goka.ConsumerGroupBuilderWithConfig(c)),
-		goka.WithConsumerSaramaBuilder(goka.SaramaConsumerBuilderWithConfig(c)),
-		goka.WithProducerBuilder(goka.ProducerBuilderWithConfig(c)),
-		goka.WithTopicManagerBuilder(goka.TopicManagerBuilderWithConfig(c, goka.NewTopicManagerConfig())),
-		goka.WithStorageBuilder(storage.MemoryBuilder()))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(r.ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
-	r.t.Cleanup(stop)
-	r.until("goka", func() bool { return sum(r.table(def.Name()+"-table")) == n })
-	stop()
-	if err := <-ended; err != nil {
-		r.t.Fatalf("goka: %v", err)
-	}
-}
-
-type silent struct{ t *testing.T }
-
-func (s silent) Print(a ...any)            { s.t.Log(a...) }
-func (s silent) Println(a ...any)          { s.t.Log(a...) }
-func (s silent) Printf(f string, a ...any) { s.t.Logf(f, a...) }
