@@ -6,9 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
@@ -17,12 +14,7 @@ import (
 // forget deletes a group with its offsets, as the broker does when they expire.
 func (r *rig) forget(group string) {
 	r.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(r.env.Brokers()...))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
+	adm := r.admin()
 	r.until("the group to be empty", func() bool {
 		_, err := adm.DeleteGroup(r.ctx, group)
 		return err == nil

@@ -8,8 +8,6 @@ import (
 
 	"github.com/lovoo/goka"
 	gcodec "github.com/lovoo/goka/codec"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/topology"
@@ -87,7 +85,7 @@ func TestAGroupOfStockGokaGoesOnFromTheMiddle(t *testing.T) {
 	in, out, group := r.topic("in", 4), r.topic("out", 4), r.name("tally")
 	recs := numbers(in, n, keys)
 	finish := r.feed(recs[:n/2])
-	_, s := r.goka(gokaTally(group, in, out))
+	_, s := r.goka(gokaTally(group, in, out), gokaConfig())
 	r.until("goka at work", func() bool { return sum(r.table(group+"-table")) > keys })
 	s.stop()
 	finish()
@@ -149,26 +147,6 @@ func named(table, name string, keys int) (rows []record.Record) {
 		rows = append(rows, row(table, i, name))
 	}
 	return rows
-}
-
-// keepForever takes the bound of age from a topic's records.
-func (r *rig) keepForever(topic string) {
-	r.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(r.env.Brokers()...))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer cl.Close()
-	forever := "-1"
-	rs, err := kadm.NewClient(cl).AlterTopicConfigs(r.ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: &forever}}, topic)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, x := range rs {
-		if x.Err != nil {
-			r.t.Fatal(x.Err)
-		}
-	}
 }
 
 // A joined table is read anew, and what waits in the loop is taken from where goka

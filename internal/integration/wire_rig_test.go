@@ -12,6 +12,8 @@ import (
 	"github.com/lovoo/goka"
 	gcodec "github.com/lovoo/goka/codec"
 	"github.com/lovoo/goka/storage"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed-73111be4/kappa/internal/testenv"
 	"github.com/seed-73111be4/kappa/record"
@@ -23,6 +25,12 @@ func onKafka(t *testing.T) *rig {
 	t.Helper()
 	t.Parallel()
 	return newRig(t, clusters.Kafka(t, testenv.KafkaTV2))
+}
+
+// readCommitted makes a configuration of goka's ignore what kappa has aborted.
+func readCommitted(c *sarama.Config) *sarama.Config {
+	c.Consumer.IsolationLevel = sarama.ReadCommitted
+	return c
 }
 
 // gokaConfig is what goka is configured with by default, but for the start: the
@@ -62,9 +70,9 @@ func (s *stock) stop() {
 }
 
 // goka starts a group on stock goka, which creates its own topics.
-func (r *rig) goka(graph *goka.GroupGraph) (*goka.Processor, *stock) {
+func (r *rig) goka(graph *goka.GroupGraph, c *sarama.Config) (*goka.Processor, *stock) {
 	r.t.Helper()
-	c, topics := gokaConfig(), goka.NewTopicManagerConfig()
+	topics := goka.NewTopicManagerConfig()
 	topics.Table.Replication, topics.Stream.Replication = 1, 1
 	p, err := goka.NewProcessor(r.env.Brokers(), graph, goka.WithLogger(gokaLog{r.t}),
 		goka.WithConsumerGroupBuilder(goka.ConsumerGroupBuilderWithConfig(c)),
@@ -81,16 +89,14 @@ func (r *rig) goka(graph *goka.GroupGraph) (*goka.Processor, *stock) {
 // runGoka runs a group on stock goka until its table's counts sum up to n.
 func (r *rig) runGoka(graph *goka.GroupGraph, n int) {
 	r.t.Helper()
-	_, s := r.goka(graph)
+	_, s := r.goka(graph, gokaConfig())
 	r.until("goka", func() bool { return sum(r.table(string(graph.Group())+"-table")) == n })
 	s.stop()
 }
 
 // gokaView opens a view of stock goka.
-func (r *rig) gokaView(table string, isolation sarama.IsolationLevel) *goka.View {
+func (r *rig) gokaView(table string, c *sarama.Config) *goka.View {
 	r.t.Helper()
-	c := gokaConfig()
-	c.Consumer.IsolationLevel = isolation
 	v, err := goka.NewView(r.env.Brokers(), goka.Table(table), new(gcodec.Int64), goka.WithViewLogger(gokaLog{r.t}),
 		goka.WithViewConsumerSaramaBuilder(goka.SaramaConsumerBuilderWithConfig(c)),
 		goka.WithViewTopicManagerBuilder(goka.TopicManagerBuilderWithConfig(c, goka.NewTopicManagerConfig())),
@@ -129,6 +135,42 @@ func (r *rig) gokaEmit(topic string, rs ...record.Record) {
 	if err := failed.get(); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// admin returns a client for what kappa has no call for.
+func (r *rig) admin() *kadm.Client {
+	r.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.env.Brokers()...))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(cl.Close)
+	return kadm.NewClient(cl)
+}
+
+// keepForever takes the bound of age from a topic's records.
+func (r *rig) keepForever(topic string) {
+	r.t.Helper()
+	forever := "-1"
+	rs, err := r.admin().AlterTopicConfigs(r.ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: &forever}}, topic)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, x := range rs {
+		if x.Err != nil {
+			r.t.Fatal(x.Err)
+		}
+	}
+}
+
+// assigned waits until the members of a group have been given its partitions.
+func (r *rig) assigned(group string) {
+	r.t.Helper()
+	adm := r.admin()
+	r.until("members of "+group, func() bool {
+		gs, err := adm.DescribeGroups(r.ctx, group)
+		return err == nil && gs[group].State == "Stable" && len(gs[group].Members) > 0
+	})
 }
 
 // committed returns a group's committed offsets of a topic, by partition.

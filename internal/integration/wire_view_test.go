@@ -73,7 +73,7 @@ func TestAViewFollowsAGroupOfStockGoka(t *testing.T) {
 	const n, keys = 900, 30
 	in, group := r.topic("in", 4), r.name("count")
 	recs := numbers(in, n, keys)
-	_, s := r.goka(forgetting(group, in))
+	_, s := r.goka(forgetting(group, in), gokaConfig())
 	r.emit(recs[:n/3]...)
 	r.until("goka's table", func() bool {
 		topics, err := r.k.Topics(r.ctx, group+"-table")
@@ -91,7 +91,7 @@ func TestAViewFollowsAGroupOfStockGoka(t *testing.T) {
 	r.shows(v, countsOf(2*n/3, keys))
 
 	s.stop()
-	_, s = r.goka(forgetting(group, in))
+	_, s = r.goka(forgetting(group, in), gokaConfig())
 	r.emit(record.Record{Topic: in, Key: []byte("k7"), Value: []byte("forget")})
 	r.emit(recs[2*n/3:]...)
 	want := countsOf(n, keys)
