@@ -142,6 +142,9 @@ func (g *group) startWorkers(ctx context.Context) error {
 
 func (g *group) join(ctx context.Context) (err error) {
 	o := &g.engine.o
+	if err := g.survey(); err != nil {
+		return err
+	}
 	if g.fetcher, err = o.Cluster.NewFetcher(kafka.FetchConfig{}); err != nil {
 		return fmt.Errorf("group %s: %w", g.plan.Group, err)
 	}
@@ -149,6 +152,7 @@ func (g *group) join(ctx context.Context) (err error) {
 	g.member, err = o.Cluster.Join(ctx, kafka.MemberConfig{
 		Group: g.plan.Group, Instance: g.engine.instance, Static: !o.Dynamic,
 		Topics: g.inputTopics(), Shape: shapeOf(g.plan),
+		Standbys: o.Standbys, Fresh: g.fresh,
 		SessionTimeout: o.SessionTimeout, RebalanceTimeout: o.RebalanceTimeout,
 	}, g)
 	if err != nil {
@@ -271,6 +275,9 @@ func (e *Engine) drain(ctx context.Context) error {
 		for _, r := range g.runners {
 			r.post(evDrain{})
 		}
+	}
+	for _, g := range e.groups {
+		g.endStandbys(ctx)
 	}
 	for _, g := range e.groups {
 		for _, r := range g.runners {

@@ -49,6 +49,7 @@ type group struct {
 	opens    map[int32]*openTask        // the last that opened, or opens, a task's store
 	states   map[*changelog.State]*openTask
 	restores chan struct{} // limits restores at a time
+	standbys standbys
 }
 
 // counters are what the group counts beside its workers.
@@ -100,6 +101,7 @@ func (g *group) Assigned(f kafka.Fence, added []kafka.TaskTopics) {
 		r.post(evAssigned{f, shares[r]})
 	}
 	g.joined.Store(true)
+	g.adjust()
 }
 
 // share gives each task to the worker that has it, else to the one with fewest.
@@ -142,6 +144,7 @@ func (g *group) Revoked(ctx context.Context, tasks []kafka.TaskTopics) {
 	case <-ctx.Done():
 	case <-g.engine.ctx.Done():
 	}
+	g.adjust()
 }
 
 // Lost tells the workers that tasks have gone.
@@ -153,6 +156,7 @@ func (g *group) Lost(tasks []kafka.TaskTopics) {
 	for r, ps := range g.disown(tasks) {
 		r.post(evLost{ps})
 	}
+	g.adjust()
 }
 
 // Failed stops the engine: without a member the group's tasks belong to others.

@@ -29,6 +29,11 @@ type Options struct {
 	// at once, and a restarted one triggers a rebalance. Default false.
 	Dynamic bool
 
+	// Standbys is how many other processes follow the logs of each task, so that one
+	// of them can take it over at once; the largest number in the group counts. Each
+	// costs the reading of the logs and the disk of another copy. Default 0.
+	Standbys int
+
 	CommitInterval time.Duration // of a worker's transactions; 100 ms
 	BatchBytes     int64         // input bytes after which a transaction commits early; 32 MiB
 	OverlayBytes   int64         // state written in a transaction after which it commits early; 32 MiB
@@ -100,7 +105,7 @@ func (o Options) withDefaults(groups []string) (Options, error) {
 func (o Options) validate() error {
 	for name, v := range map[string]int64{
 		"commit interval": int64(o.CommitInterval), "batch bytes": o.BatchBytes, "overlay bytes": o.OverlayBytes,
-		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval),
+		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval), "standbys": int64(o.Standbys),
 	} {
 		if v < 0 {
 			return fmt.Errorf("engine: %s is negative", name)

@@ -25,7 +25,7 @@ func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
 			partitions: map[string]int32{}, maxRecord: map[string]int{}, retention: map[string]string{}, lookups: map[string]Lookup{},
 			owner: map[int32]*runner{}, high: map[record.Partition]int64{},
 			opens: map[int32]*openTask{}, states: map[*changelog.State]*openTask{},
-			restores: make(chan struct{}, 2*max(1, e.o.Workers)),
+			restores: make(chan struct{}, 2*max(1, e.o.Workers)), standbys: newStandbys(),
 		}
 		if err := g.prepare(ctx); err != nil {
 			return fmt.Errorf("group %s: %w", p.Group, err)

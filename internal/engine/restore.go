@@ -121,8 +121,11 @@ func (g *group) closeState(e doClose) {
 	g.mu.Unlock()
 	g.engine.closers.Go(func() {
 		_, dirty := e.state.Table.Unflushed()
-		if err := e.state.Close(e.flush && dirty <= closeBytes && g.engine.ctx.Err() == nil); err != nil {
+		flush, reach := e.flush && dirty <= closeBytes && g.engine.ctx.Err() == nil, changelog.Reach(e.state.LogPositions())
+		if err := e.state.Close(flush); err != nil {
 			g.log.Warn("close state", "task", e.partition, "err", err)
+		} else if flush {
+			g.left(e.partition, reach)
 		}
 		mine.cancel()
 		close(mine.done)
@@ -158,7 +161,7 @@ func (g *group) open(ctx context.Context, p int32, topics []string) (*task.Task,
 func (g *group) changelogConfig(p int32) changelog.Config {
 	o := &g.engine.o
 	c := changelog.Config{
-		Store: fmt.Sprintf("%s/%d", g.plan.Group, p), DB: g.engine.db, Cluster: o.Cluster.ID(), Partition: p,
+		Store: g.storeName(p), DB: g.engine.db, Cluster: o.Cluster.ID(), Partition: p,
 		StateTopic: g.plan.StateTopic, DeleteRetention: g.deleteRetention(), Clock: o.Clock, Logs: o.Cluster,
 		Table: state.TableOptions{MemoryBytes: g.engine.taskMemory()}, Flush: changelog.FlushOptions{Age: o.FlushInterval}, Log: g.log,
 		OnProgress: func(pr changelog.Progress) { g.progress.set(p, pr) },
@@ -173,6 +176,9 @@ func (g *group) changelogConfig(p int32) changelog.Config {
 	}
 	return c
 }
+
+// storeName is the name of a task's store.
+func (g *group) storeName(p int32) string { return fmt.Sprintf("%s/%d", g.plan.Group, p) }
 
 // deleteRetention is the smallest of the logs that a store is a copy of.
 func (g *group) deleteRetention() time.Duration {

@@ -314,6 +314,7 @@ func newClusterPort(t *testing.T, ctx context.Context, c *kafka.Cluster) *cluste
 func (p *clusterPort) Assigned(f kafka.Fence, _ []kafka.TaskTopics) { p.fences <- f }
 func (p *clusterPort) Revoked(context.Context, []kafka.TaskTopics)  {}
 func (p *clusterPort) Lost([]kafka.TaskTopics)                      {}
+func (p *clusterPort) Follow([]int32)                               {}
 func (p *clusterPort) Failed(err error)                             { p.t.Errorf("member: %v", err) }
 
 // joined makes sure that there is a member.
@@ -355,6 +356,7 @@ type stranger struct{}
 func (stranger) Assigned(kafka.Fence, []kafka.TaskTopics)    {}
 func (stranger) Revoked(context.Context, []kafka.TaskTopics) {}
 func (stranger) Lost([]kafka.TaskTopics)                     {}
+func (stranger) Follow([]int32)                              {}
 func (stranger) Failed(error)                                {}
 
 func (p *clusterPort) do(name, verb, arg string) kafka.Result {

@@ -31,6 +31,8 @@ type GroupStats struct {
 	Restores        int64                // finished restores
 	Purged          int64                // DeleteRecords calls behind committed positions
 	QueuedBytes     int64                // fetched and not yet committed
+	Standbys        int                  // tasks of others that are followed
+	StandbyRecords  int64                // changelog records taken from their logs since the restore of each
 }
 
 // TaskStats are the figures of one task.

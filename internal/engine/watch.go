@@ -110,7 +110,11 @@ func (g *group) stats() GroupStats {
 		Group: g.plan.Group, Instance: g.engine.instance, Workers: len(g.runners), Aborts: newFigures().aborts,
 		ReplayedRecords: g.counters.replayed.Load(), Wipes: g.counters.wipes.Load(),
 		Restores: g.counters.restores.Load(), Purged: g.counters.purged.Load(),
+		StandbyRecords: g.standbys.records.Load(),
 	}
+	g.mu.Lock()
+	s.Standbys = len(g.standbys.running)
+	g.mu.Unlock()
 	for _, r := range g.runners {
 		s.QueuedBytes += r.queued.load()
 		if snap := r.snapshot.Load(); snap != nil {

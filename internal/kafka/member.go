@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -32,6 +33,11 @@ type Listener interface {
 	Revoked(ctx context.Context, tasks []TaskTopics)
 	// Lost names tasks that are already gone: nothing can be committed for them.
 	Lost(tasks []TaskTopics)
+	// Follow names the tasks of other members whose logs this one is to follow as a
+	// standby, sorted, in the place of those named before. It is called only where
+	// they have changed, after the Assigned of the same rebalance. Being a standby is
+	// no claim: nothing is fenced, and it lasts until the next call.
+	Follow(tasks []int32)
 	// Failed is the last call: the member is dead. The error is a *FencedError,
 	// a *RefusedError, or names a permission or a configuration to mend.
 	Failed(err error)
@@ -50,6 +56,12 @@ type MemberConfig struct {
 	// Shape is what the members of the group must agree on. Its Inputs default
 	// to Topics.
 	Shape balance.Shape
+	// Standbys is how many members besides its owner are to follow each task; the
+	// largest number in the group counts. Default 0.
+	Standbys int
+	// Fresh says, before each join, of which tasks that the member does not hold
+	// there are local copies, and how far they go (see balance.Join). Nil: of none.
+	Fresh func() map[int32]int64
 	// SessionTimeout is how long the group keeps a member that is not heard of.
 	// Default 10 s.
 	SessionTimeout time.Duration
@@ -85,6 +97,9 @@ func (c MemberConfig) validate() error {
 	if len(c.Topics) == 0 {
 		errs = append(errs, errors.New("no inputs named"))
 	}
+	if c.Standbys < 0 || c.Standbys > math.MaxInt16 {
+		errs = append(errs, fmt.Errorf("%d standbys", c.Standbys))
+	}
 	if c.HeartbeatInterval >= c.SessionTimeout {
 		errs = append(errs, fmt.Errorf("heartbeat interval %s is not below the session timeout %s", c.HeartbeatInterval, c.SessionTimeout))
 	}
@@ -114,6 +129,7 @@ type Member struct {
 	fence    Fence              // the one the listener has
 	known    int32              // generation that the client knew when it last joined
 	received balance.Assignment // the newest, not necessarily told yet
+	follows  []int32            // as the listener was told
 	stale    int                // assignments in a row that were made for another process
 	silent   bool               // no more calls
 	failed   bool               // Failed was called
@@ -141,6 +157,7 @@ func (c *Cluster) Join(ctx context.Context, mc MemberConfig, l Listener) (*Membe
 	m.balancer = balance.New(balance.Config{
 		Instance: mc.Instance, Incarnation: m.incarnation, Shape: mc.Shape,
 		Owned: m.owned, Joining: m.joining, Received: m.receive,
+		Fresh: mc.Fresh, Standbys: int32(mc.Standbys),
 	})
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := m.start(c); err != nil {

@@ -119,6 +119,7 @@ type testMember struct {
 	added    int // tasks ever
 	revoked  int
 	lost     int
+	follows  []int32
 	failure  error
 	busy     bool
 	dead     bool
@@ -126,6 +127,8 @@ type testMember struct {
 
 	block   chan struct{} // where set, Revoked waits for it or its ctx
 	session time.Duration // timeout
+	standby int
+	fresh   map[int32]int64
 }
 
 func (b *memberBed) join(name string, static bool, shape balance.Shape, more ...func(*testMember)) *testMember {
@@ -139,6 +142,7 @@ func (b *memberBed) join(name string, static bool, shape balance.Shape, more ...
 	m, err := b.cluster.Join(ctx, MemberConfig{
 		Group: b.group, Instance: name, Static: static, Shape: shape,
 		SessionTimeout: tm.session, HeartbeatInterval: 100 * time.Millisecond,
+		Standbys: tm.standby, Fresh: tm.copies,
 	}, tm)
 	if err != nil {
 		b.Fatal(err)
@@ -148,6 +152,12 @@ func (b *memberBed) join(name string, static bool, shape balance.Shape, more ...
 	b.mu.Unlock()
 	b.Cleanup(tm.kill)
 	return tm
+}
+
+func (tm *testMember) copies() map[int32]int64 {
+	tm.bed.mu.Lock()
+	defer tm.bed.mu.Unlock()
+	return maps.Clone(tm.fresh)
 }
 
 func (tm *testMember) kill() {
@@ -245,6 +255,11 @@ func (tm *testMember) letGo(tasks []TaskTopics) {
 		}
 		tm.drop(t.Task)
 	}
+}
+
+func (tm *testMember) Follow(tasks []int32) {
+	defer tm.enter("follow ", tasks)()
+	tm.follows = tasks
 }
 
 func (tm *testMember) Failed(err error) {

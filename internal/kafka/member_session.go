@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -181,6 +182,9 @@ func (m *Member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
 		return
 	}
 	m.renew(target.without(m.holding()), true)
+	if confirmed {
+		m.follow()
+	}
 	switch {
 	case !confirmed:
 		m.log.Info("assignment was made for an earlier process, asking the group for a new one")
@@ -190,6 +194,18 @@ func (m *Member) onAssigned(context.Context, *kgo.Client, map[string][]int32) {
 	}
 	m.balancer.Touch()
 	m.cl.ForceRebalance()
+}
+
+// follow tells the listener which tasks it is to follow, where that has changed.
+func (m *Member) follow() {
+	m.mu.Lock()
+	tasks := m.received.Standbys
+	changed := !slices.Equal(tasks, m.follows)
+	m.follows = tasks
+	m.mu.Unlock()
+	if changed && m.heard() {
+		m.listener.Follow(slices.Clone(tasks))
+	}
 }
 
 // onLost is called where the group has dropped the member.

@@ -15,6 +15,53 @@ import (
 	"github.com/seed-73111be4/kappa/internal/kafka/balance"
 )
 
+// A standby is told which tasks to follow, and gets them when their owner has gone,
+// before a member without a copy.
+func TestTasksGoToTheMemberThatFollowsThem(t *testing.T) {
+	onBrokers(t, func(b *memberBed) {
+		shape := testShape("f", b.topics(4, "a")...)
+		m1 := b.join("one", false, shape, func(tm *testMember) { tm.standby = 1 })
+		b.awaitBalance(4, m1)
+		m2 := b.join("two", false, shape, func(tm *testMember) { tm.fresh = map[int32]int64{0: 7, 1: 7} })
+		b.awaitBalance(4, m1, m2)
+		m3 := b.join("three", false, shape)
+		b.awaitBalance(4, m1, m2, m3)
+		b.await("every task to be followed by one member that does not hold it", func() bool {
+			var all []int32
+			for _, m := range []*testMember{m1, m2, m3} {
+				all = append(all, m.follows...)
+				if slices.ContainsFunc(m.follows, func(task int32) bool { return m.held[task] != nil }) {
+					return false
+				}
+			}
+			slices.Sort(all)
+			return slices.Equal(all, []int32{0, 1, 2, 3})
+		})
+		heirs := map[string]int32{} // one of the first member's tasks each
+		b.locked(func() {
+			for _, m := range []*testMember{m2, m3} {
+				m.fresh = map[int32]int64{}
+				for _, task := range m.follows {
+					m.fresh[task] = 100
+					if m1.held[task] != nil {
+						heirs[m.name] = task
+					}
+				}
+			}
+		})
+		m1.close(false)
+		b.awaitBalance(4, m2, m3)
+		b.locked(func() {
+			if len(heirs) == 2 && (b.owners[heirs["two"]] != m2 || b.owners[heirs["three"]] != m3) {
+				b.Errorf("the second member has %v, the third %v; they followed %v", m2.tasks(), m3.tasks(), heirs)
+			}
+			if len(heirs) == 0 {
+				b.Error("nobody followed the first member's tasks")
+			}
+		})
+	})
+}
+
 func TestMembersShareTasksAndTakeThemOver(t *testing.T) {
 	onBrokers(t, func(b *memberBed) {
 		topics := b.topics(8, "a", "b")

@@ -23,11 +23,15 @@ type replay struct {
 }
 
 func (s *State) replayLog(ctx context.Context, t *tracked) error {
-	r := replay{s: s, t: t, to: t.ends.HighWatermark, apply: s.applyTable}
-	if t.pos.Topic == s.c.StateTopic {
-		r.apply = s.applyState
-	}
+	r := replay{s: s, t: t, to: t.ends.HighWatermark, apply: s.applyOf(t.pos.Topic)}
 	return r.run(ctx)
+}
+
+func (s *State) applyOf(topic string) func(*record.Record) error {
+	if topic == s.c.StateTopic {
+		return s.applyState
+	}
+	return s.applyTable
 }
 
 func (s *State) replayJoin(ctx context.Context, t *tracked) error {
@@ -139,6 +143,9 @@ func (r *replay) take(b *record.Batch) error {
 		rec := &b.Records[i]
 		if r.strict && rec.Offset >= r.to {
 			break
+		}
+		if rec.Offset < r.t.pos.Offset {
+			continue // a standby has caught up by itself meanwhile
 		}
 		if rec.Key == nil {
 			return fmt.Errorf("the record at offset %d has no key: the topic is not a table's", rec.Offset)
