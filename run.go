@@ -42,6 +42,9 @@ type Options struct {
 	// SessionTimeout is after how long without a word the instance's tasks go to
 	// others; 10 s.
 	SessionTimeout time.Duration
+	// Standbys is how many other processes follow the state of each task, so that one
+	// of them takes it over within moments; the largest number in the group counts; 0.
+	Standbys int
 	// PauseFailed keeps the process running when a task fails, without that task;
 	// the engine ends with the task's error.
 	PauseFailed bool
@@ -105,7 +108,7 @@ func (c *Client) engineOptions(db state.DB, o Options) engine.Options {
 	return engine.Options{
 		Cluster: c.cluster, App: o.App, StateDir: o.StateDir, Instance: o.Instance,
 		CommitInterval: o.CommitInterval, BatchBytes: o.BatchBytes, Watchdog: o.Watchdog, Workers: o.Workers, MemoryBytes: o.MemoryBytes,
-		SessionTimeout: o.SessionTimeout, PauseFailed: o.PauseFailed, Log: c.log,
+		SessionTimeout: o.SessionTimeout, Standbys: o.Standbys, PauseFailed: o.PauseFailed, Log: c.log,
 		OpenLookup: func(ctx context.Context, table string, decode func([]byte) (any, error)) (engine.Lookup, error) {
 			v, err := views.Open(ctx, views.Config{Logs: c.cluster, Table: table, DB: db, Codec: decoder(decode), Log: c.log})
 			if err != nil {

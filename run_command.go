@@ -68,6 +68,7 @@ func runFlags(f *pflag.FlagSet) {
 	memory := byteSize(256 << 20)
 	f.Var(&memory, "memory", "bound for state held in memory, such as 512MiB")
 	f.Duration("session-timeout", 10*time.Second, "silence after which the tasks go to other processes")
+	f.Int("standbys", 0, "other processes that follow the state of each task, to take it over at once")
 	f.String("on-task-failure", "exit", "what follows when a record cannot be processed: exit, or pause that task alone")
 	f.String("start", "", "where a group that has not run before starts: earliest or latest (default: as its definition says)")
 	f.Bool("leave", false, "when stopped, give the tasks to the others at once: this process will not come back soon")
@@ -85,8 +86,12 @@ func runOptions(app string, cmd *cobra.Command) (Options, error) {
 	o.CommitInterval, _ = f.GetDuration("commit-interval")
 	o.SessionTimeout, _ = f.GetDuration("session-timeout")
 	o.Workers, _ = f.GetInt("workers")
+	o.Standbys, _ = f.GetInt("standbys")
 	if o.MemoryBytes < minMemory {
 		return o, &usageError{fmt.Errorf("--memory %v: at least %v is needed", f.Lookup("memory").Value, byteSize(minMemory))}
+	}
+	if o.Standbys < 0 {
+		return o, &usageError{fmt.Errorf("--standbys %d: 0 or more", o.Standbys)}
 	}
 	switch v := f.text("on-task-failure"); v {
 	case "exit":

@@ -23,6 +23,7 @@ type engineMetrics struct {
 	commitSeconds                                      *prometheus.Desc
 	aborts, rebuilds                                   family
 	restores, replayed, wipes, purges                  family
+	standbys, standbyRecords                           family
 	// by task
 	records, lag                      family
 	restored, restoreGoal, restoreETA family
@@ -31,20 +32,22 @@ type engineMetrics struct {
 
 func newEngineMetrics() engineMetrics {
 	return engineMetrics{
-		tasks:         gauge("tasks", "Tasks that this process holds, by phase: restoring, running, failed.", "group", "phase"),
-		workers:       gauge("workers", "Goroutines that run tasks, each with a transaction of its own.", "group"),
-		queued:        gauge("queued_bytes", "Bytes of records that are fetched and not yet committed.", "group"),
-		commits:       counter("commits", "Committed transactions.", "group"),
-		commitRecords: counter("commit_records", "Input records in committed transactions.", "group"),
-		commitChanges: counter("commit_changes", "Changelog records in committed transactions.", "group"),
-		commitEmits:   counter("commit_emits", "Emitted records in committed transactions.", "group"),
-		commitSeconds: prometheus.NewDesc("kappa_commit_duration_seconds", "From the begin of a commit to its answer.", []string{"group"}, nil),
-		aborts:        counter("aborts", "Transactions that did not commit, by cause.", "group", "cause"),
-		rebuilds:      counter("producer_rebuilds", "Producers made anew after an unknown outcome or a fence.", "group"),
-		restores:      counter("restores", "Tasks whose state was restored.", "group"),
-		replayed:      counter("replayed_records", "Changelog records that restores have replayed.", "group"),
-		wipes:         counter("store_wipes", "Local stores that did not fit their topics and were built anew.", "group"),
-		purges:        counter("purges", "Requests that deleted processed records of intermediate topics.", "group"),
+		tasks:          gauge("tasks", "Tasks that this process holds, by phase: restoring, running, failed.", "group", "phase"),
+		workers:        gauge("workers", "Goroutines that run tasks, each with a transaction of its own.", "group"),
+		queued:         gauge("queued_bytes", "Bytes of records that are fetched and not yet committed.", "group"),
+		commits:        counter("commits", "Committed transactions.", "group"),
+		commitRecords:  counter("commit_records", "Input records in committed transactions.", "group"),
+		commitChanges:  counter("commit_changes", "Changelog records in committed transactions.", "group"),
+		commitEmits:    counter("commit_emits", "Emitted records in committed transactions.", "group"),
+		commitSeconds:  prometheus.NewDesc("kappa_commit_duration_seconds", "From the begin of a commit to its answer.", []string{"group"}, nil),
+		aborts:         counter("aborts", "Transactions that did not commit, by cause.", "group", "cause"),
+		rebuilds:       counter("producer_rebuilds", "Producers made anew after an unknown outcome or a fence.", "group"),
+		restores:       counter("restores", "Tasks whose state was restored.", "group"),
+		replayed:       counter("replayed_records", "Changelog records that restores have replayed.", "group"),
+		wipes:          counter("store_wipes", "Local stores that did not fit their topics and were built anew.", "group"),
+		purges:         counter("purges", "Requests that deleted processed records of intermediate topics.", "group"),
+		standbys:       gauge("standby_tasks", "Tasks of other processes whose state this one follows.", "group"),
+		standbyRecords: counter("standby_records", "Changelog records that standbys have taken.", "group"),
 
 		records:     counter("records", "Committed input records since the group began, by fate: each record has exactly one.", "group", "task", "fate"),
 		lag:         gauge("lag_records", "Input records that the task has not committed yet.", "group", "task", "topic"),
@@ -89,6 +92,7 @@ func (c *engineCollector) group(ch chan<- prometheus.Metric, g *engine.GroupStat
 		{c.workers, int64(g.Workers)}, {c.queued, g.QueuedBytes},
 		{c.commits, g.Commits}, {c.commitRecords, g.CommitRecords}, {c.commitChanges, g.CommitChanges}, {c.commitEmits, g.CommitEmits},
 		{c.rebuilds, g.Rebuilds}, {c.restores, g.Restores}, {c.replayed, g.ReplayedRecords}, {c.wipes, g.Wipes}, {c.purges, g.Purged},
+		{c.standbys, int64(g.Standbys)}, {c.standbyRecords, g.StandbyRecords},
 	} {
 		m.send(ch, float64(m.value), g.Group)
 	}

@@ -17,7 +17,7 @@ import (
 func stats() engine.Stats {
 	g := engine.GroupStats{Group: "counts", Instance: "i", Workers: 2,
 		Commits: 10, CommitRecords: 1000, CommitChanges: 600, CommitEmits: 50, Aborts: map[engine.AbortCause]int64{},
-		Rebuilds: 1, ReplayedRecords: 77, Wipes: 1, Restores: 2, Purged: 4, QueuedBytes: 4096}
+		Rebuilds: 1, ReplayedRecords: 77, Wipes: 1, Restores: 2, Purged: 4, QueuedBytes: 4096, Standbys: 3, StandbyRecords: 21}
 	for _, cause := range engine.AbortCauses() {
 		g.Aborts[cause] = 0
 	}

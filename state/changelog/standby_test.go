@@ -147,3 +147,21 @@ func TestAStoreThatHoldsNothingReachesNothing(t *testing.T) {
 		t.Errorf("reaches %d", got)
 	}
 }
+
+// A reader goes on from where it was when the standby caught up on its own: what it
+// brings again must not undo what came later.
+func TestAStandbySkipsWhatItHasCaughtUpWith(t *testing.T) {
+	w := newWorld(t)
+	o := w.elsewhere()
+	owner, standby := w.restore(), o.restore()
+	set(t, owner, table(".a"), "1")
+	w.commit(owner, 0)
+	log := w.cluster.Open(standby.LogPositions()[0].Of(), 0)
+	early, err := log.Next(t.Context())
+	must(t, err)
+	set(t, owner, table(".a"), "2")
+	w.commit(owner, 0)
+	must(t, standby.CatchUp(t.Context()))
+	must(t, standby.Take(tableTopic, &early))
+	expect(t, standby, "1:a=2")
+}
