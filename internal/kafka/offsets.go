@@ -26,7 +26,8 @@ func (c *Cluster) Ends(ctx context.Context, p record.Partition) (record.Ends, er
 	return ends[p], err
 }
 
-// endsPatience bounds how long EndsOf waits for leaders that are on the move.
+// endsPatience bounds how long EndsOf waits for leaders that are on the move, or gone
+// without the others knowing it yet.
 const endsPatience = 30 * time.Second
 
 // EndsOf returns the limits of several partitions' logs, as Ends. It waits a
@@ -36,7 +37,7 @@ func (c *Cluster) EndsOf(ctx context.Context, parts ...record.Partition) (map[re
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		ends, err := c.endsOf(ctx, parts)
-		if err == nil || missing(err) || !kerr.IsRetriable(err) || !pause(ctx, wait) {
+		if err == nil || !Transient(err) || !pause(ctx, wait) {
 			return ends, err
 		}
 	}
