@@ -162,21 +162,25 @@ func someRecovered(r *rig, v *goka.View) bool {
 	return false
 }
 
-// A processor of stock goka that joins an idle table of kappa's does not begin.
+// A processor of stock goka that joins an idle table of kappa's does not begin. What
+// kappa emits is an input like any other.
 func TestAProcessorOfStockGokaWaitsForATableThatItJoins(t *testing.T) {
 	r := onKafka(t)
 	const n, keys = 300, 30
-	in, group, asked, joining := r.topic("in", 3), r.name("count"), r.topic("asked", 3), r.name("joining")
+	in, out, group, joining := r.topic("in", 3), r.topic("out", 3), r.name("tally"), r.name("joining")
 	r.emit(numbers(in, n, keys)...)
-	e := r.start(r.fast(t.TempDir()), counting(group, in))
+	e := r.start(r.fast(t.TempDir()), ourTally(group, in, out, new(firsts)))
 	r.processed(n, group, e)
 	r.stop(e)
 	r.lasts(group + "-table")
 
-	r.emit(numbers(asked, keys, keys)...)
 	p, s := r.goka(goka.DefineGroup(goka.Group(joining),
-		goka.Input(goka.Stream(asked), new(gcodec.String), func(ctx goka.Context, _ any) {
-			ctx.SetValue(ctx.Join(goka.Table(group + "-table")))
+		goka.Input(goka.Stream(out), new(gcodec.Int64), func(ctx goka.Context, _ any) {
+			if joined := ctx.Join(goka.Table(group + "-table")); joined != int64(n/keys) {
+				ctx.Fail(fmt.Errorf("%s joins with %v", ctx.Key(), joined))
+			}
+			n, _ := ctx.Value().(int64)
+			ctx.SetValue(n + 1)
 		}),
 		goka.Join(goka.Table(group+"-table"), new(gcodec.Int64)),
 		goka.Persist(new(gcodec.Int64)),
@@ -195,9 +199,10 @@ func TestAGroupGoesBackToStockGokaAndReturns(t *testing.T) {
 	r := onKafka(t)
 	const n, keys = 1200, 30
 	in, out, group := r.topic("in", 3), r.topic("out", 3), r.name("tally")
+	dir := t.TempDir()
 	recs := numbers(in, n, keys)
 	var first, second firsts
-	e := r.start(r.fast(t.TempDir()), ourTally(group, in, out, &first))
+	e := r.start(r.fast(dir), ourTally(group, in, out, &first))
 	r.emit(recs[:n/3]...)
 	r.processed(n/3, group, e)
 	if err := e.Leave(r.ctx); err != nil {
@@ -220,7 +225,7 @@ func TestAGroupGoesBackToStockGokaAndReturns(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.emit(recs[2*n/3:]...)
-	e = r.start(r.fast(t.TempDir()), ourTally(group, in, out, &second))
+	e = r.start(r.fast(dir), ourTally(group, in, out, &second))
 	r.processed(n/3, group, e)
 	r.stop(e)
 	second.begin(t, in, committed)

@@ -148,11 +148,12 @@ func (r *rig) admin() *kadm.Client {
 	return kadm.NewClient(cl)
 }
 
-// keepForever takes the bound of age from a topic's records.
+// keepForever takes the bound of age from a topic's records, and waits until the
+// broker says so.
 func (r *rig) keepForever(topic string) {
 	r.t.Helper()
-	forever := "-1"
-	rs, err := r.admin().AlterTopicConfigs(r.ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: &forever}}, topic)
+	adm, forever := r.admin(), "-1"
+	rs, err := adm.AlterTopicConfigs(r.ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: &forever}}, topic)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -161,6 +162,18 @@ func (r *rig) keepForever(topic string) {
 			r.t.Fatal(x.Err)
 		}
 	}
+	r.until("the topic's configuration", func() bool {
+		cs, err := adm.DescribeTopicConfigs(r.ctx, topic)
+		if err != nil || len(cs) != 1 {
+			return false
+		}
+		for _, c := range cs[0].Configs {
+			if c.Key == "retention.ms" {
+				return c.MaybeValue() == forever
+			}
+		}
+		return false
+	})
 }
 
 // assigned waits until the members of a group have been given its partitions.
