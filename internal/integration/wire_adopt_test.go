@@ -186,3 +186,43 @@ func TestAGroupOfStockGokaGoesOnWithItsTablesAndItsLoop(t *testing.T) {
 	}
 	r.equal("table", r.table(group+"-table"), want)
 }
+
+// While goka runs, kappa does not get the group, nor goka while kappa runs: each says
+// so, and who has the group goes on.
+func TestKappaAndStockGokaDoNotShareAGroup(t *testing.T) {
+	r := onKafka(t)
+	const n, keys = 600, 30
+	in, out, group := r.topic("in", 3), r.topic("out", 3), r.name("tally")
+	recs := numbers(in, n, keys)
+	_, s := r.goka(gokaTally(group, in, out), gokaConfig())
+	r.emit(recs[:n/3]...)
+	r.until("goka", func() bool { return sum(r.table(group+"-table")) == n/3 })
+
+	e, err := r.tryStart(r.fast(t.TempDir()), ourTally(group, in, out, new(firsts)))
+	if err == nil {
+		err = e.Wait()
+	}
+	if err == nil || !strings.Contains(err.Error(), "members that are not kappa's") {
+		t.Fatalf("kappa beside goka: %v", err)
+	}
+	r.emit(recs[n/3 : 2*n/3]...)
+	r.until("goka", func() bool { return sum(r.table(group+"-table")) == 2*n/3 })
+	s.stop()
+
+	e = r.start(r.fast(t.TempDir()), ourTally(group, in, out, new(firsts)))
+	r.running(e, group, 3)
+	_, s = r.goka(gokaTally(group, in, out), gokaConfig())
+	select {
+	case err := <-s.ended:
+		if err == nil || !strings.Contains(err.Error(), "protocol type is incompatible") {
+			t.Fatalf("goka beside kappa: %v", err)
+		}
+	case <-r.ctx.Done():
+		t.Fatal("goka waits for a group that kappa has")
+	}
+	r.emit(recs[2*n/3:]...)
+	r.processed(n/3, group, e)
+	r.stop(e)
+	r.equal("table", r.table(group+"-table"), countsOf(n, keys))
+	r.tallied(out, countsOf(n, keys))
+}
