@@ -8,8 +8,18 @@ GO       ?= go
 FUZZTIME ?= 10s
 COUNT    ?= 10
 BENCH    ?= .
+RECORDS  ?= 2000000
+ROUNDS   ?= 3
+ONLY     ?=
+FIGURES  ?=
 SEEDS    ?= 1000
 SEED     ?= 1
+DURATION ?= 5m
+NODES    ?= 3
+KILLS    ?= 3s
+RATE     ?= 5000
+KEYS     ?= 20000
+REPORT   ?=
 tool     := $(GO) tool -modfile=scripts/tools/go.mod
 
 .PHONY: help
@@ -45,6 +55,11 @@ test-race: setup ## all tests, real Kafka too, under the race detector
 sim: ## the simulation: SEEDS runs (1000) from seed SEED (1), each with faults of its own
 	$(GO) test -count=1 -timeout 4h ./internal/engine -run 'TestSimulation$$' -seeds=$(SEEDS) -seed=$(SEED) -v
 
+.PHONY: chaos
+chaos: setup ## real processes and brokers, killed for DURATION (5m); NODES (3), SEED (1), KILLS (every 3s), RATE (5000 a second, 0: all), KEYS, REPORT (a file)
+	$(GO) test -count=1 -timeout 24h ./internal/chaos -run 'TestChaos$$' -v \
+		-duration=$(DURATION) -nodes=$(NODES) -seed=$(SEED) -kills=$(KILLS) -rate=$(RATE) -keys=$(KEYS) $(if $(REPORT),-report=$(abspath $(REPORT)))
+
 .PHONY: check
 check: fmt vet staticcheck tidy-check lint ## every check but the tests
 
@@ -79,7 +94,11 @@ vuln: ## look for known vulnerabilities (asks a database on the network)
 	$(tool) govulncheck ./...
 
 .PHONY: bench
-bench: ## run the benchmarks into docs/bench/ (COUNT=10, BENCH=regexp)
+bench: setup ## figures of whole programs on real Kafka, into docs/bench/ (RECORDS, ROUNDS, ONLY=regexp, FIGURES=flags)
+	$(GO) test -count=1 -timeout 24h ./internal/bench -run 'TestFigures$$' -v -figures -records=$(RECORDS) -rounds=$(ROUNDS) -only='$(ONLY)' $(FIGURES)
+
+.PHONY: bench-go
+bench-go: ## Go's benchmarks of single packages, into docs/bench/ (COUNT=10, BENCH=regexp)
 	@scripts/bench.sh '$(BENCH)' '$(COUNT)'
 
 .PHONY: fuzz

@@ -15,6 +15,9 @@ var floors = map[string]float64{
 	"state/statetest":        1.5,
 	"internal/testenv":       1.5,
 	"processors":             2,
+	"sources":                2,
+	"sources/kafka":          2.5,
+	"sources/sourcetest":     2.5,
 	"internal/control":       2,
 	"topology":               3,
 	"internal/engine/task":   4,
@@ -27,15 +30,20 @@ var floors = map[string]float64{
 	".":                      7,
 	"cmd/":                   8,
 	"examples/":              8,
+	"internal/bench":         9,
 	"internal/integration":   9,
+	"internal/chaos":         9,
 }
 
 // testRooms are there for tests: other packages import them in tests only, and tests
 // of lower floors may.
 var testRooms = map[string]bool{
+	"internal/bench":        true,
+	"internal/chaos":        true,
 	"internal/integration":  true,
 	"internal/lint":         true,
 	"internal/testenv":      true,
+	"sources/sourcetest":    true,
 	"state/statetest":       true,
 	"topology/topologytest": true,
 }
@@ -57,7 +65,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":              {".", "cmd/", "examples/"},
 	// Parts of the standard library that are as telling as a module.
 	"net/http": {"internal/web", "internal/metrics", "."},
-	"testing":  {"internal/testenv", "state/statetest", "topology/topologytest"},
+	"testing":  {"internal/testenv", "sources/sourcetest", "state/statetest", "topology/topologytest"},
 	"log":      {}, // log/slog
 	"expvar":   {},
 	"unsafe":   {},

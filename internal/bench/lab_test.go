@@ -1,0 +1,191 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/seed-73111be4/kappa/internal/testenv"
+)
+
+const (
+	root         = "../.." // of the module, as seen from this package
+	module       = "github.com/seed-73111be4/kappa"
+	kafkaVersion = "4.3.1" // what internal/testenv starts
+)
+
+// lab is where figures are taken: a broker, the programs, the inputs, the report.
+type lab struct {
+	settings
+	ctx     context.Context
+	brokers []string
+	client  *kgo.Client
+	admin   *kadm.Client
+	broker  int    // its process
+	dir     string // for logs and state
+	count   string // the binary of examples/count
+	filled  map[string]bool
+	names   int
+	running []*process
+	report  *report
+	logf    func(format string, args ...any)
+}
+
+// newLab starts Kafka and builds examples/count.
+func newLab(t testing.TB, s settings) *lab {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Fatal("figures are taken from /proc: run them on Linux")
+	}
+	k := testenv.Kafka(t, testenv.Options{Properties: map[string]string{"log.retention.ms": "-1", "log.cleaner.threads": "1"}})
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{
+		settings: s, ctx: t.Context(), brokers: k.Brokers(), client: client, admin: kadm.NewClient(client),
+		broker: childNamed("java"), dir: t.TempDir(), filled: map[string]bool{}, logf: t.Logf,
+	}
+	t.Cleanup(func() { l.killAll(); client.Close() })
+	if l.count, err = l.build("count"); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// build builds examples/count under another name, with more flags.
+func (l *lab) build(name string, flags ...string) (string, error) {
+	out := filepath.Join(l.dir, name)
+	args := append(append([]string{"build", "-o", out}, flags...), module+"/examples/count")
+	cmd := exec.CommandContext(l.ctx, "go", args...)
+	cmd.Dir = root
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build examples/count: %w\n%s", err, text)
+	}
+	return out, nil
+}
+
+func (l *lab) killAll() {
+	for _, p := range l.running {
+		p.kill()
+	}
+	l.running = nil
+}
+
+// name makes a name for a group and all that belongs to it.
+func (l *lab) name(what string) string {
+	l.names++
+	return fmt.Sprintf("%s-%d", what, l.names)
+}
+
+// ensure fills the input's topic unless that is done.
+func (l *lab) ensure(in input) error {
+	topic := in.topic()
+	if l.filled[topic] {
+		return nil
+	}
+	begun := time.Now()
+	if err := l.topic(topic, in.Partitions, nil); err != nil {
+		return err
+	}
+	if err := fill(l.ctx, l.brokers, topic, in); err != nil {
+		return err
+	}
+	l.filled[topic] = true
+	l.logf("%-50s filled in %.1f s", topic, time.Since(begun).Seconds())
+	return nil
+}
+
+// drop deletes the input's topic; large ones do not stay.
+func (l *lab) drop(in input) error {
+	delete(l.filled, in.topic())
+	return l.deleteTopics(in.topic())
+}
+
+func (l *lab) topic(name string, partitions int32, config map[string]*string) error {
+	if _, err := l.admin.CreateTopic(l.ctx, partitions, 1, config, name); err != nil {
+		return fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return nil
+}
+
+func (l *lab) deleteTopics(names ...string) error {
+	if _, err := l.admin.DeleteTopics(l.ctx, names...); err != nil {
+		return fmt.Errorf("delete topics %s: %w", strings.Join(names, " "), err)
+	}
+	return nil
+}
+
+// sweep deletes what belongs to a group: topics, the group, state.
+func (l *lab) sweep(group string) error {
+	topics, err := l.admin.ListTopics(l.ctx)
+	if err != nil {
+		return err
+	}
+	var own []string
+	for _, t := range topics.Names() {
+		if strings.HasPrefix(t, group+"-") {
+			own = append(own, t)
+		}
+	}
+	if len(own) > 0 {
+		err = l.deleteTopics(own...)
+	}
+	_, _ = l.admin.DeleteGroups(l.ctx, group) // it may hold a static member for some seconds yet
+	return errors.Join(err, os.RemoveAll(l.stateDir(group)))
+}
+
+func (l *lab) stateDir(group string) string { return filepath.Join(l.dir, "state", group) }
+
+// start starts a command as a process of the lab's.
+func (l *lab) start(name string, cmd *exec.Cmd) (*process, error) {
+	p, err := spawn(name, filepath.Join(l.dir, name+".log"), cmd)
+	if err != nil {
+		return nil, err
+	}
+	l.running = append(l.running, p)
+	return p, nil
+}
+
+// startChild starts a program of this binary.
+func (l *lab) startChild(c childRun) (*process, error) {
+	c.Brokers = l.brokers
+	cmd, err := c.command()
+	if err != nil {
+		return nil, err
+	}
+	return l.start(c.Group+"-"+c.Program, cmd)
+}
+
+// startCount starts the binary of examples/count on a topic, with more flags.
+func (l *lab) startCount(binary, group, in string, flags ...string) (*process, error) {
+	args := append([]string{
+		"run", "--brokers", strings.Join(l.brokers, ","), "--input", in, "--group", group, "--state-dir", l.stateDir(group),
+	}, flags...)
+	return l.start(group, exec.Command(binary, args...))
+}
+
+// committed returns how many records of a topic a group has committed.
+func (l *lab) committed(group, topic string) int64 {
+	offsets, err := l.admin.FetchOffsets(l.ctx, group)
+	if err != nil {
+		return 0 // not yet
+	}
+	var n int64
+	offsets.Each(func(o kadm.OffsetResponse) {
+		if o.Topic == topic && o.Err == nil {
+			n += max(0, o.At)
+		}
+	})
+	return n
+}

@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// profileLines is how much of each profile the report keeps.
+const profileLines = "30"
+
+// profileFigures take CPU profiles of examples/count between 10 % and 90 % of the
+// records. They are runs of their own: a profile costs something.
+func profileFigures(l *lab) error {
+	binary, err := l.buildProfiled()
+	if err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		dist  string
+		flags []string
+	}{{"hot", nil}, {"uniform", nil}, {"uniform", []string{"--output"}}} {
+		name := strings.TrimSpace("count " + strings.Join(c.flags, " ") + " on " + c.dist)
+		top, err := l.profile(binary, standard(c.dist, l.records), len(c.flags) > 0)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if l.report.Profiles == nil {
+			l.report.Profiles = map[string]string{}
+		}
+		l.report.Profiles[name] = top
+	}
+	return nil
+}
+
+// buildProfiled builds examples/count with testdata/profile.go laid over it.
+func (l *lab) buildProfiled() (string, error) {
+	place, err := filepath.Abs(filepath.Join(root, "examples", "count", "profile.go"))
+	if err != nil {
+		return "", err
+	}
+	file, err := filepath.Abs(filepath.Join("testdata", "profile.go"))
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": {place: file}})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(l.dir, "overlay.json")
+	if err := os.WriteFile(overlay, text, 0o644); err != nil {
+		return "", err
+	}
+	return l.build("count-profiled", "-overlay", overlay)
+}
+
+func (l *lab) profile(binary string, in input, output bool) (string, error) {
+	if err := l.ensure(in); err != nil {
+		return "", err
+	}
+	group := l.name("profiled")
+	args := []string{"run", "--brokers", strings.Join(l.brokers, ","), "--input", in.topic(), "--group", group, "--state-dir", l.stateDir(group)}
+	if output {
+		if err := l.topic(group+"-out", in.Partitions, nil); err != nil {
+			return "", err
+		}
+		args = append(args, "--output", group+"-out")
+	}
+	cmd := exec.Command(binary, args...)
+	file := filepath.Join(l.dir, group+".pprof")
+	cmd.Env = append(os.Environ(), "KAPPA_BENCH_PROFILE="+file)
+	p, err := l.start(group, cmd)
+	if err != nil {
+		return "", err
+	}
+	defer p.kill()
+	for _, mark := range []struct {
+		records int64
+		signal  os.Signal
+	}{{in.Records / 10, syscall.SIGUSR1}, {in.Records * 9 / 10, syscall.SIGUSR2}} {
+		if _, err := l.follow(p, group, in.topic(), mark.records); err != nil {
+			return "", err
+		}
+		if err := p.cmd.Process.Signal(mark.signal); err != nil {
+			return "", err
+		}
+	}
+	if _, err := l.follow(p, group, in.topic(), in.Records); err != nil {
+		return "", err
+	}
+	if err := l.sleep(time.Second); err != nil { // the profile is being written
+		return "", err
+	}
+	if err := p.stop(); err != nil {
+		return "", err
+	}
+	top, err := exec.CommandContext(l.ctx, "go", "tool", "pprof", "-top", "-nodecount", profileLines, binary, file).Output()
+	if err != nil {
+		return "", fmt.Errorf("go tool pprof: %w", err)
+	}
+	if err := l.keepProfile(file, in, output); err != nil {
+		return "", err
+	}
+	return string(top), l.sweep(group)
+}
+
+// keepProfile leaves the profile beside the report, for who looks closer.
+func (l *lab) keepProfile(file string, in input, output bool) error {
+	if l.profiles == "" {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	name := "count-" + in.Dist
+	if output {
+		name += "-output"
+	}
+	return os.WriteFile(filepath.Join(l.profiles, name+".pprof"), text, 0o644)
+}
