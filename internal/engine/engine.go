@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed-73111be4/kappa/internal/kafka"
+	live "github.com/seed-73111be4/kappa/sources/kafka"
 	"github.com/seed-73111be4/kappa/state"
 	"github.com/seed-73111be4/kappa/state/pebble"
 	"github.com/seed-73111be4/kappa/topology"
@@ -145,7 +146,7 @@ func (g *group) join(ctx context.Context) (err error) {
 	if err := g.survey(); err != nil {
 		return err
 	}
-	if g.fetcher, err = o.Cluster.NewFetcher(kafka.FetchConfig{}); err != nil {
+	if g.source, err = live.Open(o.Cluster, kafka.FetchConfig{}); err != nil {
 		return fmt.Errorf("group %s: %w", g.plan.Group, err)
 	}
 	g.engine.run.Go(func() { g.poll(g.engine.ctx) })
@@ -330,8 +331,8 @@ func (e *Engine) release() {
 func (e *Engine) closeClients() *sync.WaitGroup {
 	all := new(sync.WaitGroup)
 	for _, g := range e.groups {
-		if g.fetcher != nil {
-			all.Go(g.fetcher.Close)
+		if g.source != nil {
+			all.Go(g.source.Close)
 		}
 		for _, r := range g.runners {
 			all.Go(r.producer.Close)

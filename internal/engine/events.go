@@ -6,6 +6,7 @@ import (
 	"github.com/seed-73111be4/kappa/internal/engine/task"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/sources"
 	"github.com/seed-73111be4/kappa/state/changelog"
 	"github.com/seed-73111be4/kappa/topology"
 )
@@ -111,7 +112,7 @@ type (
 		topics    []string
 	}
 	// doSeek starts fetching a task's inputs at exact offsets.
-	doSeek struct{ seeks []kafka.Seek }
+	doSeek struct{ seeks []sources.Seek }
 	// doStop stops fetching partitions.
 	doStop struct{ parts []record.Partition }
 	// doStore writes committed state to disk in the background; answered by

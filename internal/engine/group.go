@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/sources"
 	"github.com/seed-73111be4/kappa/state/changelog"
 	"github.com/seed-73111be4/kappa/topology"
 )
@@ -35,7 +36,7 @@ type group struct {
 	tasks      int32
 	retention  map[string]string // delete.retention.ms of the logs that stores are copies of
 	lookups    map[string]Lookup
-	fetcher    *kafka.Fetcher
+	source     sources.Source
 	member     *kafka.Member
 	runners    []*runner
 	epoch      atomic.Uint64
@@ -177,8 +178,8 @@ func (g *group) disown(tasks []kafka.TaskTopics) map[*runner][]int32 {
 
 // ---- host
 
-func (g *group) seek(s []kafka.Seek)       { g.fetcher.Seek(s...) }
-func (g *group) stop(p []record.Partition) { g.fetcher.Stop(p...) }
+func (g *group) seek(s []sources.Seek)     { g.source.Seek(s...) }
+func (g *group) stop(p []record.Partition) { g.source.Stop(p...) }
 func (g *group) fail(err error)            { g.engine.fail(err) }
 
 // taskFailed stops the engine, or leaves the task standing where the options say
@@ -218,7 +219,7 @@ func (g *group) purge(before map[record.Partition]int64) {
 // poll moves fetched records to the workers until ctx ends.
 func (g *group) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		fetched, err := g.fetcher.Poll(ctx)
+		fetched, err := g.source.Poll(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				g.fail(fmt.Errorf("group %s: fetch: %w", g.plan.Group, err))
@@ -231,7 +232,7 @@ func (g *group) poll(ctx context.Context) {
 	}
 }
 
-func (g *group) deliver(f *kafka.Fetched) {
+func (g *group) deliver(f *sources.Fetched) {
 	g.mu.Lock()
 	r := g.owner[f.Partition.Partition]
 	if f.Err == nil {
@@ -250,7 +251,7 @@ func (g *group) deliver(f *kafka.Fetched) {
 }
 
 // queue hands records to a worker and pauses its partitions where it has enough.
-func (g *group) queue(r *runner, f kafka.Fetched) {
+func (g *group) queue(r *runner, f sources.Fetched) {
 	var bytes int64
 	for i := range f.Records {
 		bytes += recordBytes + int64(len(f.Records[i].Key)+len(f.Records[i].Value))
@@ -258,14 +259,14 @@ func (g *group) queue(r *runner, f kafka.Fetched) {
 	limit := g.engine.o.QueueBytes
 	r.queued.add(bytes, limit, func(again bool) {
 		if again { // it was sought after the others had been paused
-			g.fetcher.Pause(f.Partition)
+			g.source.Pause(f.Partition)
 			return
 		}
-		g.fetcher.Pause(g.partitionsOf(r)...)
+		g.source.Pause(g.partitionsOf(r)...)
 	})
 	release := func() {
 		f.Release()
-		r.queued.remove(bytes, limit/2, func() { g.fetcher.Resume(g.partitionsOf(r)...) })
+		r.queued.remove(bytes, limit/2, func() { g.source.Resume(g.partitionsOf(r)...) })
 	}
 	r.post(&evBatch{part: f.Partition, epoch: f.Epoch, records: f.Records, next: f.Next, bytes: bytes, release: release})
 }

@@ -219,7 +219,7 @@ func (g *group) inputEnds(ctx context.Context, p int32) (map[record.Partition]re
 	for _, in := range g.plan.Inputs {
 		parts = append(parts, record.Partition{Topic: in.Topic, Partition: p})
 	}
-	return g.engine.o.Cluster.EndsOf(ctx, parts...)
+	return g.source.Ends(ctx, parts...)
 }
 
 // starts returns where inputs without a committed position begin. A task that has

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/sources"
 	"github.com/seed-73111be4/kappa/state"
 	"github.com/seed-73111be4/kappa/state/changelog"
 )
@@ -26,7 +27,7 @@ type producer interface {
 // host is what a runner needs of the group that it works for.
 type host interface {
 	restore(r *runner, e doRestore)
-	seek([]kafka.Seek)
+	seek([]sources.Seek)
 	stop([]record.Partition)
 	store(r *runner, e doStore)
 	closeState(e doClose)

@@ -3,8 +3,8 @@ package engine
 import (
 	"slices"
 
-	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/sources"
 )
 
 // simFetcher moves committed records to the workers, as kafka.Fetcher and
@@ -30,7 +30,7 @@ func (f *simFetcher) find(p record.Partition) *simFetch {
 	return nil
 }
 
-func (f *simFetcher) seek(seeks []kafka.Seek) {
+func (f *simFetcher) seek(seeks []sources.Seek) {
 	for _, s := range seeks {
 		if f.p.w.mutant.seekStays {
 			if old := f.find(s.Partition); old != nil {

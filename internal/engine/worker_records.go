@@ -8,6 +8,7 @@ import (
 	"github.com/seed-73111be4/kappa/internal/engine/task"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/sources"
 	"github.com/seed-73111be4/kappa/topology"
 )
 
@@ -253,11 +254,11 @@ func (w *worker) inputError(e evInputError) {
 }
 
 // seeks returns where the task's inputs go on.
-func (w *worker) seeks(h *held) []kafka.Seek {
-	var out []kafka.Seek
+func (w *worker) seeks(h *held) []sources.Seek {
+	var out []sources.Seek
 	for _, p := range h.core.Positions() {
 		if assigned(h.topics, p.Topic) {
-			out = append(out, kafka.Seek{Partition: p.Of(), Offset: p.Offset, Epoch: h.epoch, TopicID: p.TopicID})
+			out = append(out, sources.Seek{Partition: p.Of(), Offset: p.Offset, Epoch: h.epoch, TopicID: p.TopicID})
 		}
 	}
 	return out

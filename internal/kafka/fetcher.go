@@ -91,6 +91,9 @@ type fetching struct {
 	paused bool
 }
 
+// ErrFetcherClosed is returned by Poll after Close.
+var ErrFetcherClosed = errors.New("the fetcher is closed")
+
 // command is a wish of another goroutine that the poller will carry out.
 type command struct {
 	kind commandKind
@@ -201,7 +204,7 @@ func (f *Fetcher) pollOnce(ctx context.Context) ([]Fetched, error) {
 	fetches := f.cl.PollFetches(wait)
 	f.arm(nil)
 	if fetches.IsClientClosed() {
-		return nil, kgo.ErrClientClosed
+		return nil, ErrFetcherClosed
 	}
 	return f.convert(ctx, fetches), nil
 }
