@@ -71,7 +71,10 @@ type Producer struct {
 	expiry  time.Time // when the brokers end the open transaction
 	open    bool      // a transaction is
 	offsets bool      // the broker may hold offsets of the open transaction
-	broken  error
+	broken  error     // why no transaction can be begun
+	doubt   error     // why a commit may have been made, or not
+	sent    int       // records handed out in the open transaction …
+	flushed int       // … and how many of them the last good Flush saw
 	slab    slab
 	acks    *acks
 	ids     map[string]record.TopicID
@@ -163,7 +166,8 @@ func (p *Producer) rebuildOver(old *kgo.Client) error {
 	p.life, p.cancel = context.WithCancel(context.Background())
 	p.acks = &acks{known: make(map[string]bool)}
 	p.slab = newSlab(p.acks)
-	p.open, p.offsets, p.broken = false, false, nil
+	p.open, p.offsets, p.broken, p.doubt = false, false, nil, nil
+	p.sent, p.flushed = 0, 0
 	p.cl.Store(cl)
 	p.mu.Unlock()
 	if old != nil {
@@ -223,13 +227,17 @@ func (p *Producer) tryInit(ctx context.Context, deadline time.Time, cl *kgo.Clie
 // returns at once unless the buffer is full; Flush tells what became of it. o may
 // be reused, the slices in it not before Flush has returned.
 func (p *Producer) Produce(o *Out) {
-	if p.acks.failed.Load() || !p.begin() {
+	if p.broken != nil || p.acks.failed() || !p.begin() {
+		return
+	}
+	cl := p.cl.Load()
+	if cl == nil {
+		p.broken = kgo.ErrClientClosed
 		return
 	}
 	r, promise := p.slab.fill(o)
-	if cl := p.cl.Load(); cl != nil {
-		cl.Produce(p.txn, r, promise)
-	}
+	p.sent++
+	cl.Produce(p.txn, r, promise)
 }
 
 func (p *Producer) begin() bool {
@@ -276,25 +284,42 @@ func (p *Producer) Flush(ctx context.Context) ([]record.Position, Result) {
 	}
 	ctx, cancel := p.within(ctx, p.expiry)
 	defer cancel()
-	if p.acks.failed.Load() {
+	if p.acks.failed() {
 		cl.AbortBufferedRecords(ctx)
 	}
-	if err := cl.Flush(ctx); err != nil {
+	if err := p.settle(ctx, cl.Flush); err != nil {
 		return nil, judge(produceStep, fmt.Errorf("flush: %w", err))
 	}
 	p.slab.reset()
 	if err := p.acks.err(); err != nil {
 		return nil, judge(produceStep, err)
 	}
+	p.flushed = p.sent
 	return p.acks.positions(p.c.id), Result{}
 }
 
-// End ends the transaction. OK after End(true) means committed. Without a
-// transaction it does nothing, and says OK.
+// settle flushes and waits for every answer.
+func (p *Producer) settle(ctx context.Context, flush func(context.Context) error) error {
+	if err := flush(ctx); err != nil {
+		return err
+	}
+	return p.acks.settle(ctx, p.sent)
+}
+
+// End ends the transaction. OK after End(true) means committed, after End(false)
+// aborted. Without a transaction it does nothing, and says OK. Where a commit's
+// outcome is not known it stays so until Rebuild.
 func (p *Producer) End(ctx context.Context, commit bool) Result {
 	if !p.open {
+		broken := p.broken
 		p.broken = nil
+		if commit && broken != nil {
+			return Result{Aborted, fmt.Errorf("%s: %w", commitStep, broken)}
+		}
 		return Result{}
+	}
+	if p.doubt != nil {
+		return Result{Unknown, p.doubt}
 	}
 	cl := p.cl.Load()
 	if cl == nil {
@@ -302,39 +327,66 @@ func (p *Producer) End(ctx context.Context, commit bool) Result {
 	}
 	ctx, cancel := p.within(ctx, time.Now().Add(p.config.Timeout))
 	defer cancel()
-	if err := p.acks.awaitKnown(ctx, cl); err != nil {
-		return judge(commitStep, err)
-	}
 	if commit {
 		return p.commit(ctx, cl)
 	}
 	return p.abort(ctx, cl)
 }
 
-// errNothingAcked is why a transaction without an acknowledged record is refused:
-// the client would report a commit that it has not made.
-var errNothingAcked = errors.New("no record was acknowledged in this transaction")
+var (
+	// errNothingAcked is why a transaction without an acknowledged record is refused:
+	// the client would report a commit that it has not made.
+	errNothingAcked = errors.New("no record was acknowledged in this transaction")
+	// errNotFlushed is why a transaction is refused whose records may not all be
+	// written: the client would commit those that are.
+	errNotFlushed = errors.New("not every record of this transaction was flushed")
+)
+
+// whole returns why what was acknowledged is not all of the transaction, if so.
+func (p *Producer) whole() error {
+	switch {
+	case p.broken != nil:
+		return p.broken
+	case p.acks.failed():
+		return p.acks.err()
+	case p.flushed != p.sent:
+		return errNotFlushed
+	case p.acks.n == 0:
+		return errNothingAcked
+	}
+	return nil
+}
 
 func (p *Producer) commit(ctx context.Context, cl *kgo.Client) Result {
-	if err := p.acks.err(); err != nil {
+	if err := p.whole(); err != nil {
 		return Result{Aborted, fmt.Errorf("%s: %w", commitStep, err)}
 	}
-	if p.acks.n == 0 {
-		return Result{Aborted, fmt.Errorf("%s: %w", commitStep, errNothingAcked)}
+	if err := p.acks.awaitKnown(ctx, cl); err != nil {
+		return judge(commitStep, err)
 	}
-	err := cl.EndTransaction(ctx, kgo.TryCommit)
-	if err == nil {
+	if id, epoch, err := cl.ProducerID(ctx); err == nil && (id != p.acks.id || epoch != p.acks.epoch) {
+		return Result{Aborted, fmt.Errorf("%s: %w", commitStep, errOtherEpoch)}
+	}
+	r := judge(commitStep, cl.EndTransaction(ctx, kgo.TryCommit))
+	switch r.Outcome {
+	case OK:
 		p.reset()
+	case Aborted:
+	default: // the client takes a next abort for done
+		p.doubt = r.Err
 	}
-	return judge(commitStep, err)
+	return r
 }
 
 func (p *Producer) abort(ctx context.Context, cl *kgo.Client) Result {
-	if err := cl.AbortBufferedRecords(ctx); err != nil {
+	if err := p.settle(ctx, cl.AbortBufferedRecords); err != nil {
 		return judge(abortStep, err)
 	}
 	if p.offsets && p.acks.n == 0 {
 		return judge(abortStep, kerr.InvalidTxnState) // the client would not send it
+	}
+	if err := p.acks.awaitKnown(ctx, cl); err != nil {
+		return judge(abortStep, err)
 	}
 	err := cl.EndTransaction(ctx, kgo.TryAbort)
 	if err == nil {
@@ -347,6 +399,7 @@ func (p *Producer) abort(ctx context.Context, cl *kgo.Client) Result {
 func (p *Producer) reset() {
 	p.endTxn()
 	p.open, p.offsets, p.broken = false, false, nil
+	p.sent, p.flushed = 0, 0
 	p.slab.reset()
 	p.acks.reset()
 }

@@ -365,7 +365,7 @@ func TestTransactionDoesNotEndBeforeTheClientKnowsItsPartitions(t *testing.T) {
 	out, other := testTopic(t, c, 1), testTopic(t, c, 2)
 	p := testProducer(t, c, ProducerConfig{})
 	transact(t, p, true, other, 0, "a")
-	acked := &acks{n: 1, topic: out, known: map[string]bool{other: true}}
+	acked := &acks{topics: []record.Partition{at(other, 0), at(out, 0)}, known: map[string]bool{other: true}}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := acked.awaitKnown(ctx, p.cl.Load()); !errors.Is(err, context.DeadlineExceeded) {
@@ -377,9 +377,9 @@ func TestTransactionDoesNotEndBeforeTheClientKnowsItsPartitions(t *testing.T) {
 	if err := <-known; err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range []*acks{acked, {}, {n: 1, topic: "unseen", known: map[string]bool{"unseen": true}}} {
+	for _, a := range []*acks{acked, {}, {topics: []record.Partition{at("unseen", 0)}, known: map[string]bool{"unseen": true}}} {
 		if err := a.awaitKnown(ctx, p.cl.Load()); err != nil {
-			t.Errorf("%d records of %q: %v", a.n, a.topic, err)
+			t.Errorf("%v: %v", a.topics, err)
 		}
 	}
 }

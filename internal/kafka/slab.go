@@ -79,58 +79,98 @@ func (s *slab) reset() {
 }
 
 // acks gathers what became of a transaction's records. The client calls its
-// promises from one goroutine at a time; the owner reads the fields without a
-// lock only after a Flush, which waits for the promises.
+// promises from one goroutine at a time. The owner reads what they write after
+// settle, which comes after a flush of the client.
 type acks struct {
-	failed atomic.Bool // a promise has reported an error
+	bad    atomic.Int64 // promises that have reported an error
 	first  error
-	n      int
-	topic  string          // of the first acknowledged record …
-	part   int32           // … and its partition
-	known  map[string]bool // topics that the client's table has shown, for its life
+	n      int                // acknowledged records
+	id     int64              // of the producer, as the first of them was written …
+	epoch  int16              // … and its epoch
+	topics []record.Partition // one with an acknowledged record, of each topic
+	known  map[string]bool    // topics that the client's table has shown, for its life
 	ends   []record.Position
 	last   int // index in ends of the last tracked record's partition
 }
 
-// awaitKnown returns when the client's table of topics shows a partition that has
-// acknowledged a record. The client hands the first records of a topic to its
-// senders a moment before it stores the topic's partitions. A transaction that ended
-// in between would find no partition in it: a commit would be sent as an abort, or
-// not at all, and be reported as made (franz-go 1.22.2, EndTransaction).
-func (a *acks) awaitKnown(ctx context.Context, cl *kgo.Client) error {
-	for a.n > 0 && !a.known[a.topic] {
-		if leader, _, _ := cl.PartitionLeader(a.topic, a.part); leader >= 0 {
-			a.known[a.topic] = true
-			return nil
-		}
-		if !pause(ctx, 100*time.Microsecond) {
-			return fmt.Errorf("%s/%d is not in the client's metadata: %w", a.topic, a.part, context.Cause(ctx))
+// settle returns when each of the records that were handed out has an answer. The
+// client must have flushed. It flushes what it has buffered: the promise of a record
+// that it would not even buffer may come later.
+func (a *acks) settle(ctx context.Context, sent int) error {
+	for a.n+int(a.bad.Load()) < sent {
+		if !pause(ctx, 20*time.Microsecond) {
+			return context.Cause(ctx)
 		}
 	}
 	return nil
 }
 
+// awaitKnown returns when the client's table of topics shows every topic that has
+// acknowledged a record. The client hands the first records of a topic to its
+// senders a moment before it stores the topic's partitions. A transaction that ended
+// in between would find no partition in it: a commit would be sent as an abort, or
+// not at all, and be reported as made (franz-go 1.22.2, EndTransaction).
+func (a *acks) awaitKnown(ctx context.Context, cl *kgo.Client) error {
+	for i := range a.topics {
+		p := &a.topics[i]
+		for !a.known[p.Topic] {
+			if leader, _, _ := cl.PartitionLeader(p.Topic, p.Partition); leader >= 0 {
+				a.known[p.Topic] = true
+			} else if !pause(ctx, 100*time.Microsecond) {
+				return fmt.Errorf("%s is not in the client's metadata: %w", *p, context.Cause(ctx))
+			}
+		}
+	}
+	return nil
+}
+
+// errOtherEpoch is why a transaction is refused that the client has gone on with
+// under a new epoch: the brokers have aborted what it wrote under the one before.
+var errOtherEpoch = errors.New("the producer's epoch changed within the transaction")
+
+// errNoOffset is why a tracked record is refused that the brokers know already
+// without saying where it is.
+var errNoOffset = errors.New("acknowledged without an offset")
+
 func (a *acks) done(r *kgo.Record, err error) {
+	if err == nil {
+		err = a.count(r)
+	}
 	if err != nil {
 		a.fail(r, err)
-		return
 	}
-	a.count(r)
 }
 
 func (a *acks) doneTracked(r *kgo.Record, err error) {
+	if err == nil && r.Offset < 0 {
+		err = errNoOffset
+	}
+	if err == nil {
+		err = a.count(r)
+	}
 	if err != nil {
 		a.fail(r, err)
 		return
 	}
-	a.count(r)
 	a.end(r).Offset = r.Offset + 1
 }
 
-func (a *acks) count(r *kgo.Record) {
-	if a.n++; a.n == 1 {
-		a.topic, a.part = r.Topic, r.Partition
+// count takes an acknowledged record in, unless it is not of the same transaction
+// as those before.
+func (a *acks) count(r *kgo.Record) error {
+	if a.n == 0 {
+		a.id, a.epoch = r.ProducerID, r.ProducerEpoch
+	} else if a.epoch != r.ProducerEpoch || a.id != r.ProducerID {
+		return errOtherEpoch
 	}
+	a.n++
+	for i := range a.topics {
+		if a.topics[i].Topic == r.Topic {
+			return nil
+		}
+	}
+	a.topics = append(a.topics, record.Partition{Topic: r.Topic, Partition: r.Partition})
+	return nil
 }
 
 // end finds the position of the record's partition; there are few partitions in
@@ -163,7 +203,7 @@ func (a *acks) fail(r *kgo.Record, err error) {
 	if a.first == nil || larger {
 		a.first = &ProduceError{Topic: r.Topic, Partition: r.Partition, Size: size, Err: err}
 	}
-	a.failed.Store(true)
+	a.bad.Add(1)
 }
 
 func recordSize(r *kgo.Record) int {
@@ -174,8 +214,11 @@ func recordSize(r *kgo.Record) int {
 	return n
 }
 
+// failed reports whether a record has failed already.
+func (a *acks) failed() bool { return a.bad.Load() > 0 }
+
 func (a *acks) err() error {
-	if !a.failed.Load() {
+	if !a.failed() {
 		return nil
 	}
 	return a.first
@@ -192,7 +235,7 @@ func (a *acks) positions(cluster string) []record.Position {
 }
 
 func (a *acks) reset() {
-	a.failed.Store(false)
+	a.bad.Store(0)
 	a.first, a.n, a.last = nil, 0, 0
-	a.ends = a.ends[:0]
+	a.topics, a.ends = a.topics[:0], a.ends[:0]
 }

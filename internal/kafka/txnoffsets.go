@@ -23,8 +23,11 @@ func (p *Producer) CommitOffsets(ctx context.Context, f Fence, pos []record.Posi
 	if cl == nil {
 		return judge(offsetsStep, kgo.ErrClientClosed)
 	}
-	if !p.open || p.acks.n == 0 {
+	if !p.open {
 		return Result{Aborted, fmt.Errorf("%s: %w", offsetsStep, errNothingAcked)}
+	}
+	if err := p.whole(); err != nil {
+		return Result{Aborted, fmt.Errorf("%s: %w", offsetsStep, err)}
 	}
 	if len(pos) == 0 {
 		return Result{}
