@@ -4,12 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,6 +15,7 @@ import (
 
 	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/internal/testenv"
 	"github.com/seed-73111be4/kappa/topology"
 )
 
@@ -38,7 +36,7 @@ type childRun struct {
 	DieAfterRevoke bool
 }
 
-// child runs the instance until standard input ends, as it does with the parent.
+// child runs the instance until it is killed, as it is at the end of the test.
 func child() int {
 	var c childRun
 	if err := json.Unmarshal([]byte(os.Getenv(childVariable)), &c); err != nil {
@@ -50,7 +48,6 @@ func child() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	go func() { _, _ = io.Copy(io.Discard, os.Stdin); _ = e.Stop(context.Background()) }()
 	if err := e.Wait(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -101,36 +98,9 @@ func (c *dyingConn) Write(b []byte) (int, error) {
 func (r *rig) instance(c childRun) *process {
 	r.t.Helper()
 	c.Brokers = r.env.Brokers()
-	text, err := json.Marshal(c)
+	cmd, err := testenv.Self(childVariable, c)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p := &process{t: r.t, cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), childVariable+"="+string(text))
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	stdin, err := p.cmd.StdinPipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in its state
-		close(p.done)
-	}()
-	r.t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		<-p.done
-		_ = stdin.Close()
-		if r.t.Failed() {
-			r.t.Logf("the instance printed:\n%s", tail(p.out.String(), 60))
-		}
-	})
-	return p
-}
-
-func tail(s string, lines int) string {
-	l := strings.Split(s, "\n")
-	return strings.Join(l[max(0, len(l)-lines):], "\n")
+	return r.spawn(cmd)
 }

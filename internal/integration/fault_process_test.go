@@ -59,31 +59,22 @@ func program(t testing.TB, name string) string {
 
 // process is a program that a test has started.
 type process struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	out  journal
-	done chan struct{} // closed when it has ended
+	*testenv.Process
+	t testing.TB
 }
 
 func (r *rig) process(name string, args ...string) *process {
 	r.t.Helper()
-	p := &process{t: r.t, cmd: exec.Command(program(r.t, name), args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	if err := p.cmd.Start(); err != nil {
+	return r.spawn(exec.Command(program(r.t, name), args...))
+}
+
+func (r *rig) spawn(cmd *exec.Cmd) *process {
+	r.t.Helper()
+	p, err := testenv.Start(r.t, cmd)
+	if err != nil {
 		r.t.Fatal(err)
 	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in its state
-		close(p.done)
-	}()
-	r.t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		<-p.done
-		if r.t.Failed() {
-			r.t.Logf("%s printed:\n%s", name, p.out.String())
-		}
-	})
-	return p
+	return &process{p, r.t}
 }
 
 // count starts the example count.
@@ -94,8 +85,8 @@ func (r *rig) count(in, group, dir string, more ...string) *process {
 
 func (p *process) signal(s os.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatalf("signal %v: %v", s, err)
+	if err := p.Signal(s); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
@@ -104,28 +95,20 @@ func (p *process) signal(s os.Signal) {
 func (p *process) exits(within time.Duration) int {
 	p.t.Helper()
 	select {
-	case <-p.done:
-		return p.cmd.ProcessState.ExitCode()
+	case <-p.Done():
+		return p.ExitCode()
 	case <-time.After(within):
 		p.t.Fatalf("the process has not ended after %v", within)
 		return 0
 	}
 }
 
-func (p *process) running() bool {
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
-
 // kill ends the process as kill -9 does.
 func (p *process) kill() {
 	p.t.Helper()
-	p.signal(syscall.SIGKILL)
-	<-p.done
+	if err := p.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // loaded feeds a topic until the returned function is called, which tells how many
@@ -178,7 +161,7 @@ func TestASignalDrainsUnderLoad(t *testing.T) {
 		stop := r.loaded(in, 1000)
 		for range 3 {
 			p := r.count(in, group, dir)
-			r.until("a commit under load", func() bool { return r.counted(group) > r.written(in)/2 || !p.running() })
+			r.until("a commit under load", func() bool { return r.counted(group) > r.written(in)/2 || !p.Running() })
 			begun := time.Now()
 			p.signal(syscall.SIGTERM)
 			if code := p.exits(10 * time.Second); code != 0 {
@@ -187,7 +170,7 @@ func TestASignalDrainsUnderLoad(t *testing.T) {
 			if d := time.Since(begun); d > 2*time.Second {
 				r.t.Errorf("the process took %v to end", d)
 			}
-			if strings.Contains(p.out.String(), "stopped with work open") {
+			if strings.Contains(p.Output(), "stopped with work open") {
 				r.t.Error("the drain did not come to its end")
 			}
 		}
@@ -229,11 +212,11 @@ func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
 	in, group := r.topic("in", 4), r.name("g")
 	r.emit(numbers(in, 100, 10)...)
 	p := r.count(in, group, t.TempDir())
-	r.until("all records to be counted", func() bool { return r.counted(group) == 100 || !p.running() })
+	r.until("all records to be counted", func() bool { return r.counted(group) == 100 || !p.Running() })
 	r.env.Stop(1) // nothing can be committed now, or left
 	p.signal(syscall.SIGTERM)
 	select {
-	case <-p.done:
+	case <-p.Done():
 		t.Fatal("the process has ended after one signal: there was nothing left to test")
 	case <-time.After(300 * time.Millisecond):
 	}
@@ -257,7 +240,7 @@ func TestAStateDirectoryInUseIsRefused(t *testing.T) {
 	if code := p.exits(20 * time.Second); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
-	says(t, fmt.Errorf("%s", p.out.String()), "state directory "+o.StateDir,
+	says(t, fmt.Errorf("%s", p.Output()), "state directory "+o.StateDir,
 		fmt.Sprintf("is in use by process %d; stop it or choose another directory", os.Getpid()))
 	r.emit(numbers(in, 10, 3)...)
 	r.processed(20, group, e) // the first is not disturbed
@@ -270,14 +253,14 @@ func TestOfTwoProcessesWithTheSameInstanceOneIsFenced(t *testing.T) {
 		in, group := r.topic("in", 4), r.name("g")
 		stop := r.loaded(in, 100)
 		old := r.count(in, group, r.t.TempDir(), "--instance", "twin")
-		r.until("a commit", func() bool { return r.counted(group) > 0 || !old.running() })
+		r.until("a commit", func() bool { return r.counted(group) > 0 || !old.Running() })
 		o := r.fast(r.t.TempDir())
 		o.Instance = "twin"
 		e := r.start(o, counting(group, in))
 		if code := old.exits(30 * time.Second); code != 1 {
 			r.t.Errorf("the older process ended with %d", code)
 		}
-		says(r.t, fmt.Errorf("%s", old.out.String()), `instance "twin" of group "`+group+`" is in use by another process`,
+		says(r.t, fmt.Errorf("%s", old.Output()), `instance "twin" of group "`+group+`" is in use by another process`,
 			"give each process an instance id or a state directory of its own")
 		n := stop()
 		r.until("all records to be counted", func() bool { return r.counted(group) >= int64(n) })

@@ -34,7 +34,7 @@ func (r *rig) zombie(dynamic bool) {
 	z.signal(syscall.SIGCONT)
 	r.running(e, group, 2) // it is a member again
 	r.finished(finish, in, out, group, n, keys)
-	if !z.running() {
+	if !z.Running() {
 		r.t.Error("the zombie did not live on")
 	}
 	z.kill()
