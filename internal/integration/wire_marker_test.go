@@ -110,10 +110,10 @@ func TestAViewOfStockGokaWaitsBehindTheLastMarker(t *testing.T) {
 	e := r.start(r.fast(t.TempDir()), counting(group, in))
 	r.processed(n, group, e)
 
-	want := countsOf(n, keys)
+	want, lasts := countsOf(n, keys), r.lasts(table) // which waits for the markers
 	dirty, clean := r.gokaView(table, gokaConfig()), r.gokaView(table, readCommitted(gokaConfig()))
 	for _, v := range []*goka.View{dirty, clean} {
-		r.hasRead(v, r.lasts(table))
+		r.hasRead(v, lasts)
 	}
 	recovered := func() bool { return dirty.Recovered() || clean.Recovered() }
 	r.waits(recovered)
