@@ -45,12 +45,19 @@ func Open(ctx context.Context, c Config) (*Cluster, error) {
 	if k.cl, err = k.client(); err != nil {
 		return nil, fmt.Errorf("kafka configuration: %w", err)
 	}
-	k.adm = kadm.NewClient(k.cl)
-	k.adm.SetTimeoutMillis(30_000)
-	if err := k.connect(ctx); err != nil {
-		k.cl.Close()
+	err = k.connect(ctx)
+	k.cl.Close()
+	if err != nil {
 		return nil, err
 	}
+	// The settings are right: a broker that closes a connection at its begin is dying
+	// or starting, and is asked again, or another one.
+	k.base = append(k.base, kgo.AlwaysRetryEOF())
+	if k.cl, err = k.client(); err != nil {
+		return nil, fmt.Errorf("kafka configuration: %w", err)
+	}
+	k.adm = kadm.NewClient(k.cl)
+	k.adm.SetTimeoutMillis(30_000)
 	k.tails.open(k)
 	return k, nil
 }

@@ -9,15 +9,19 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/seed-73111be4/kappa/internal/testenv"
 )
 
 func TestOpenLearnsTheClusterAndItsFeatures(t *testing.T) {
@@ -160,3 +164,35 @@ func certificate(t *testing.T, dir string) (*x509.CertPool, tls.Certificate) {
 	}
 	return pool, pair
 }
+
+// A broker that is killed, or starts, may close a connection before it has answered
+// anything. That says nothing of the settings once they have been seen to be right.
+func TestConnectionsThatEndAtTheirBeginAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	env := testenv.Fake(t)
+	var dying atomic.Int32
+	c, err := Open(testContext(t), Config{Brokers: env.Brokers(), Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil && dying.Add(-1) >= 0 {
+			conn = endedConn{conn}
+		}
+		return conn, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	dying.Store(2)
+	env.Restart(1) // all connections are new ones
+	if _, err := c.Topics(testContext(t), "none"); err != nil {
+		t.Error(err)
+	}
+	if n := dying.Load(); n > 0 {
+		t.Errorf("%d connections were to end and did not", n)
+	}
+}
+
+// endedConn is closed by the other side before it says anything.
+type endedConn struct{ net.Conn }
+
+func (endedConn) Read([]byte) (int, error) { return 0, io.EOF }
