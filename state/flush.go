@@ -162,7 +162,7 @@ func (t *Table) EndFlush(f *Flush, err error) {
 	}
 	for i := range f.entries {
 		key := f.key(uint32(i))
-		at, c := t.find(t.hash(key), key)
+		at, c := t.find(t.Key(key))
 		if c != nil && c.gen() == t.gen-1 {
 			t.markUnflushed(t.slots.s[at].ref(), c)
 		}

@@ -63,7 +63,6 @@ type Table struct {
 	recount   bool   // an abort has to count unflushedBytes anew
 	touched   byte   // keeps the compiler from leaving the touching out
 	missing   [][]byte
-	hashes    [preloadBlock]uint64
 	stats     TableStats
 }
 
@@ -105,37 +104,40 @@ func isEmpty(s Store) bool {
 
 // Get returns the value as the open transaction sees it. The slice must not be
 // changed and is valid until the next call of a method that reads or writes keys.
-func (t *Table) Get(key []byte) (value []byte, found bool, err error) {
-	h := t.hash(key)
-	if i, c := t.find(h, key); c != nil {
-		t.stats.Hits++
-		if t.slots.s[i]&slotUsed == 0 {
-			t.slots.s[i] |= slotUsed
-		}
-		t.last = t.slots.s[i].ref()
-		if c.deleted() {
-			return nil, false, nil
-		}
-		return c.value(), true, nil
+func (t *Table) Get(key []byte) (value []byte, found bool, err error) { return t.GetKey(t.Key(key)) }
+
+// GetKey is Get of a key that is hashed already.
+func (t *Table) GetKey(k Key) (value []byte, found bool, err error) {
+	i, c := t.find(k)
+	if c == nil {
+		return t.read(k)
 	}
-	return t.read(h, key)
+	t.stats.Hits++
+	if t.slots.s[i]&slotUsed == 0 {
+		t.slots.s[i] |= slotUsed
+	}
+	t.last = t.slots.s[i].ref()
+	if c.deleted() {
+		return nil, false, nil
+	}
+	return c.value(), true, nil
 }
 
 // read gets a key that memory lacks from the store.
-func (t *Table) read(h uint64, key []byte) ([]byte, bool, error) {
+func (t *Table) read(k Key) ([]byte, bool, error) {
 	if t.complete {
 		t.stats.Hits++
 		return nil, false, nil
 	}
 	t.stats.Misses++
-	v, found, err := t.base.Get(key, t.buf)
+	v, found, err := t.base.Get(k.bytes, t.buf)
 	if err != nil {
 		return nil, false, fmt.Errorf("get: %w", err)
 	}
 	if v != nil {
 		t.buf = v[:0]
 	}
-	c, err := t.cache(h, key, v, !found)
+	c, err := t.cache(k, v, !found)
 	switch {
 	case err != nil:
 		return nil, false, err
@@ -148,11 +150,11 @@ func (t *Table) read(h uint64, key []byte) ([]byte, bool, error) {
 }
 
 // cache keeps what the store holds for a key, where there is room for it.
-func (t *Table) cache(h uint64, key, value []byte, absent bool) (cell, error) {
-	if !t.room(headerLen+len(key)+len(value), false) {
+func (t *Table) cache(k Key, value []byte, absent bool) (cell, error) {
+	if !t.room(headerLen+len(k.bytes)+len(value), false) {
 		return nil, nil
 	}
-	r, c, err := t.add(h, key, value, absent)
+	r, c, err := t.add(k, value, absent)
 	t.last = r
 	return c, err
 }
@@ -162,16 +164,21 @@ func (t *Table) cache(h uint64, key, value []byte, absent bool) (cell, error) {
 func (t *Table) SetStamp(ms int64) { t.stamp = ms }
 
 // Set writes a value; a nil value is stored as an empty one.
-func (t *Table) Set(key, value []byte) error { return t.write(key, value, false) }
+func (t *Table) Set(key, value []byte) error { return t.write(t.Key(key), value, false) }
+
+// SetKey is Set of a key that is hashed already.
+func (t *Table) SetKey(k Key, value []byte) error { return t.write(k, value, false) }
 
 // Delete removes a key; one that does not exist is fine, and still a change.
-func (t *Table) Delete(key []byte) error { return t.write(key, nil, true) }
+func (t *Table) Delete(key []byte) error { return t.write(t.Key(key), nil, true) }
 
-func (t *Table) write(key, value []byte, deleted bool) error {
-	h := t.hash(key)
-	i, c := t.find(h, key)
+// DeleteKey is Delete of a key that is hashed already.
+func (t *Table) DeleteKey(k Key) error { return t.write(k, nil, true) }
+
+func (t *Table) write(k Key, value []byte, deleted bool) error {
+	i, c := t.find(k)
 	if c == nil {
-		return t.writeNew(h, key, value, deleted)
+		return t.writeNew(k, value, deleted)
 	}
 	r := t.slots.s[i].ref()
 	before := c.size()
@@ -183,7 +190,7 @@ func (t *Table) write(key, value []byte, deleted bool) error {
 		c.setTxn(t.txn)
 	}
 	t.noteStamp(c)
-	c, err := t.rewrite(h, r, c, value, deleted)
+	c, err := t.rewrite(k.hash, r, c, value, deleted)
 	if err != nil {
 		return err
 	}
@@ -194,9 +201,9 @@ func (t *Table) write(key, value []byte, deleted bool) error {
 	return nil
 }
 
-func (t *Table) writeNew(h uint64, key, value []byte, deleted bool) error {
-	t.room(headerLen+len(key)+len(value), true)
-	r, c, err := t.add(h, key, value, deleted)
+func (t *Table) writeNew(k Key, value []byte, deleted bool) error {
+	t.room(headerLen+len(k.bytes)+len(value), true)
+	r, c, err := t.add(k, value, deleted)
 	if err != nil {
 		return err
 	}
@@ -221,10 +228,10 @@ func (t *Table) noteStamp(c cell) {
 // Load takes over a write that is committed already: of a restore, or of a
 // followed topic. It is an error where the open transaction has written the key.
 func (t *Table) Load(key, value []byte, deleted bool) error {
-	h := t.hash(key)
-	i, c := t.find(h, key)
+	k := t.Key(key)
+	i, c := t.find(k)
 	if c == nil {
-		return t.loadNew(h, key, value, deleted)
+		return t.loadNew(k, value, deleted)
 	}
 	if c.txn() == t.txn {
 		return fmt.Errorf("load key %q: the open transaction has written it", key)
@@ -232,19 +239,19 @@ func (t *Table) Load(key, value []byte, deleted bool) error {
 	r := t.slots.s[i].ref()
 	t.markUnflushed(r, c)
 	before := c.size()
-	c, err := t.rewrite(h, r, c, value, deleted)
+	c, err := t.rewrite(k.hash, r, c, value, deleted)
 	if err == nil {
 		t.unflushedBytes += c.size() - before
 	}
 	return err
 }
 
-func (t *Table) loadNew(h uint64, key, value []byte, deleted bool) error {
+func (t *Table) loadNew(k Key, value []byte, deleted bool) error {
 	if deleted && t.complete {
 		return nil
 	}
-	t.room(headerLen+len(key)+len(value), true)
-	r, c, err := t.add(h, key, value, deleted)
+	t.room(headerLen+len(k.bytes)+len(value), true)
+	r, c, err := t.add(k, value, deleted)
 	if err == nil {
 		t.markUnflushed(r, c)
 	}
@@ -304,17 +311,31 @@ func (t *Table) Dirty() (keys int, bytes int64) { return len(t.dirty), t.dirtyBy
 // has written, and the stamp of its last write, in the order of first write. The
 // slices stay valid and unchanged until the next write, Commit or Abort.
 func (t *Table) EachDirty(fn func(key, value []byte, deleted bool, stamp int64) error) error {
-	for _, idx := range t.dirty {
-		c := t.cells.at(t.unflushed[idx])
-		var value []byte
-		if !c.deleted() {
-			value = c.value()
+	for dirty := t.dirty; len(dirty) > 0; {
+		n := min(len(dirty), preloadBlock)
+		t.touchDirty(dirty[:n])
+		for _, idx := range dirty[:n] {
+			c := t.cells.at(t.unflushed[idx])
+			var value []byte
+			if !c.deleted() {
+				value = c.value()
+			}
+			if err := fn(c.key(), value, c.deleted(), t.stamps[idx]); err != nil {
+				return err
+			}
 		}
-		if err := fn(c.key(), value, c.deleted(), t.stamps[idx]); err != nil {
-			return err
-		}
+		dirty = dirty[n:]
 	}
 	return nil
+}
+
+// touchDirty brings cells into the processor's cache, their misses overlapping.
+func (t *Table) touchDirty(dirty []uint32) {
+	var sum byte
+	for _, idx := range dirty {
+		sum += t.cells.at(t.unflushed[idx])[offFlags]
+	}
+	t.touched = sum
 }
 
 // Commit lets the open writes join the committed memory. It copies nothing.

@@ -41,12 +41,13 @@ func BenchmarkTableReadModifyWrite(b *testing.B) {
 			keys := keysOf(load, 1<<20)
 			st, _ := state.NewMemory().Open("s")
 			t := state.NewTable(nullStore{st}, state.TableOptions{MemoryBytes: 256 << 20})
+			hashed := hash(t, keys)
 			var buf [8]byte
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				at := i & (1<<20 - 1)
 				if at%64 == 0 {
-					must(b, t.Preload(keys[at:at+64]))
+					must(b, t.Preload(hashed[at:at+64]))
 				}
 				v, found, _ := t.Get(keys[at])
 				n := uint64(0)

@@ -162,7 +162,7 @@ func (w *walk) preload() {
 	for range int(w.next()) {
 		keys = append(keys, []byte(w.key()))
 	}
-	must(w.t, w.table.Preload(keys))
+	must(w.t, w.table.Preload(hash(w.table, keys)))
 }
 
 func (w *walk) endTransaction(commit bool) {

@@ -23,22 +23,43 @@ type taskContext struct {
 	t       *Task
 	plan    *topology.Plan
 	rec     *record.Record
-	writes  writeSet
+	own     ownValue // what the callback has written under rec's key in the group table
+	writes  writeSet // what it has written elsewhere
 	emits   []Out
 	fate    record.Fate
 	key     string // of rec, once asked for
 	hasKey  bool
 	headers goka.Headers
-	storeK  []byte // store key of rec's key in the group table
+	storeK  state.Key // rec's key in the group table
+	keyBuf  []byte    // of storeK where the record was not preloaded
 	joinK   []byte
 	scratch []byte
 	value   []byte
 	arena   arena
 	defers  []func(error) // releases of the running callback's DeferCommit
 	stores  map[string]*namedStore
-	outputs map[string]*topology.OutputPlan
+	outputs map[string]*output
+	last    *output // that was asked for last
+	loop    *output
 	joins   map[string]*topology.InputPlan
 	lookups map[string]*topology.TablePlan
+
+	tableCopies bool // the table's codec does
+	tableLimit  int  // of a record of the table's topic, 0: none
+	stateLimit  int
+}
+
+// ownValue is a pending write to the record's own key.
+type ownValue struct {
+	data    []byte
+	written bool
+	deleted bool
+}
+
+// output is a topic that callbacks emit to; limit is what a record may measure.
+type output struct {
+	*topology.OutputPlan
+	limit int
 }
 
 func (c *taskContext) init(t *Task) {
@@ -48,10 +69,19 @@ func (c *taskContext) init(t *Task) {
 		s := &c.plan.Stores[i]
 		c.stores[s.Name] = &namedStore{ctx: c, plan: s, prefix: state.NamedKey(nil, s.Name, nil)}
 	}
-	c.outputs = map[string]*topology.OutputPlan{}
+	limits := t.cfg.MaxRecord
+	c.outputs = map[string]*output{}
 	for i := range c.plan.Outputs {
-		c.outputs[c.plan.Outputs[i].Topic] = &c.plan.Outputs[i]
+		o := &c.plan.Outputs[i]
+		c.outputs[o.Topic] = &output{o, limits[o.Topic]}
 	}
+	if l := c.plan.Loop; l != nil {
+		c.loop = &output{l, limits[l.Topic]}
+	}
+	if tbl := c.plan.Table; tbl != nil {
+		c.tableCopies, c.tableLimit = decodesCopy(tbl.Codec), limits[tbl.Topic]
+	}
+	c.stateLimit = limits[c.plan.StateTopic]
 	c.joins = map[string]*topology.InputPlan{}
 	for i := range c.plan.Inputs {
 		if in := &c.plan.Inputs[i]; in.Kind == topology.JoinInput {
@@ -87,8 +117,20 @@ func (c *taskContext) recover(err *error) {
 func (c *taskContext) begin(r *record.Record) {
 	c.rec, c.fate, c.hasKey, c.headers = r, record.Processed, false, nil
 	c.defers = c.defers[:0]
-	c.storeK = state.TableKey(c.storeK[:0], r.Key)
 	c.drop()
+	if c.plan.Table != nil {
+		c.storeK = c.storeKey(r.Key)
+	}
+}
+
+// storeKey returns a key of the group table, hashed: that of the next preloaded
+// record where it is this one.
+func (c *taskContext) storeKey(key []byte) state.Key {
+	if k, ok := c.t.keys.take(key); ok {
+		return k
+	}
+	c.keyBuf = state.TableKey(c.keyBuf[:0], key)
+	return c.t.cfg.State.Table.Key(c.keyBuf)
 }
 
 // fail drops what the callback that has failed has done, a deferred commit with it:
@@ -102,28 +144,33 @@ func (c *taskContext) fail() {
 
 // drop forgets the effects of the running callback.
 func (c *taskContext) drop() {
+	c.own.written = false
 	c.writes.reset()
 	c.emits = c.emits[:0]
 }
 
-// apply makes the effects of the callback that has returned.
+// apply makes the writes of the callback that has returned.
 func (c *taskContext) apply() error {
 	table := c.t.cfg.State.Table
 	table.SetStamp(c.stamp())
-	for i := range c.writes.list {
-		key, value, deleted := c.writes.at(i)
-		var err error
-		if deleted {
+	var err error
+	switch own := &c.own; {
+	case !own.written:
+	case own.deleted:
+		err = table.DeleteKey(c.storeK)
+	default:
+		err = table.SetKey(c.storeK, own.data)
+	}
+	for i := 0; i < len(c.writes.list) && err == nil; i++ {
+		if key, value, deleted := c.writes.at(i); deleted {
 			err = table.Delete(key)
 		} else {
 			err = table.Set(key, value)
 		}
-		if err != nil {
-			return storeError{fmt.Errorf("write state: %w", err)}
-		}
 	}
-	c.t.emits = append(c.t.emits, c.emits...)
-	c.drop()
+	if err != nil {
+		return storeError{fmt.Errorf("write state: %w", err)}
+	}
 	return nil
 }
 
@@ -141,11 +188,22 @@ func (c *taskContext) get(storeKey []byte) (value []byte, found bool) {
 	if v, deleted, ok := c.writes.find(storeKey); ok {
 		return v, !deleted
 	}
-	v, found, err := c.t.cfg.State.Table.Get(storeKey)
+	return c.read(c.t.cfg.State.Table.Get(storeKey))
+}
+
+// getOwn reads the record's own key in the group table.
+func (c *taskContext) getOwn() (value []byte, found bool) {
+	if c.own.written {
+		return c.own.data, !c.own.deleted
+	}
+	return c.read(c.t.cfg.State.Table.GetKey(c.storeK))
+}
+
+func (c *taskContext) read(value []byte, found bool, err error) ([]byte, bool) {
 	if err != nil {
 		c.Fail(storeError{fmt.Errorf("read state: %w", err)})
 	}
-	return v, found
+	return value, found
 }
 
 func (c *taskContext) joinKey(topic string, key []byte) []byte {
@@ -156,8 +214,16 @@ func (c *taskContext) joinKey(topic string, key []byte) []byte {
 // decode decodes state for a callback. The codec may keep the slice it is given
 // and the callback may change the value, so the codec gets a copy unless it is
 // known to make one.
-func (c *taskContext) decode(name string, codec interface{ Decode([]byte) (any, error) }, data []byte) any {
-	v, err := codec.Decode(owned(codec, data))
+func (c *taskContext) decode(name string, codec decoder, data []byte) any {
+	if !decodesCopy(codec) {
+		data = bytes.Clone(data)
+	}
+	return c.decodeOwned(name, codec, data)
+}
+
+// decodeOwned decodes what the codec may keep.
+func (c *taskContext) decodeOwned(name string, codec decoder, data []byte) any {
+	v, err := codec.Decode(data)
 	if err != nil {
 		c.Fail(fmt.Errorf("decode the value of %s: %w", name, err))
 	}
@@ -225,11 +291,14 @@ func (c *taskContext) Headers() goka.Headers {
 
 func (c *taskContext) Value() any {
 	plan := c.table()
-	data, found := c.get(c.storeK)
+	data, found := c.getOwn()
 	if !found {
 		return nil
 	}
-	return c.decode(plan.Topic, plan.Codec, data)
+	if !c.tableCopies {
+		data = bytes.Clone(data)
+	}
+	return c.decodeOwned(plan.Topic, plan.Codec, data)
 }
 
 func (c *taskContext) SetValue(value any, options ...goka.ContextOption) {
@@ -238,13 +307,16 @@ func (c *taskContext) SetValue(value any, options ...goka.ContextOption) {
 		c.Fail(errors.New("cannot set nil as value: use Delete"))
 	}
 	c.refuseHeaders("SetValue", options)
-	c.SetValueBytes(c.encode(plan.Topic, plan.Codec, value))
+	data := c.encode(plan.Topic, plan.Codec, value)
+	c.checkOwn(data)
+	c.own.data, c.value = data, c.own.data // what is read is not what the next value is encoded into
+	c.own.written, c.own.deleted = true, false
 }
 
 func (c *taskContext) Delete(options ...goka.ContextOption) {
 	c.table()
 	c.refuseHeaders("Delete", options)
-	c.writes.add(c.storeK, nil, true)
+	c.own.written, c.own.deleted = true, true
 }
 
 // refuseHeaders says that a table's records carry no headers: only the last of a
@@ -296,10 +368,10 @@ func (c *taskContext) Loopback(key string, value any, options ...goka.ContextOpt
 	if c.plan.Loop == nil {
 		c.Fail(fmt.Errorf("group %s has no loop: add a Loop edge", c.plan.Group))
 	}
-	c.emitValue(c.plan.Loop, key, value, options)
+	c.emitValue(c.loop, key, value, options)
 }
 
-func (c *taskContext) emitValue(out *topology.OutputPlan, key string, value any, options []goka.ContextOption) {
+func (c *taskContext) emitValue(out *output, key string, value any, options []goka.ContextOption) {
 	o := Out{Topic: out.Topic, Key: c.arena.string(key), Timestamp: c.rec.Timestamp}
 	if value != nil {
 		o.Value = c.arena.bytes(c.encode(out.Topic, out.Codec, value))
@@ -310,24 +382,30 @@ func (c *taskContext) emitValue(out *topology.OutputPlan, key string, value any,
 		}
 		sortHeaders(o.Headers)
 	}
-	c.emit(o)
+	c.emit(out, &o)
 }
 
-func (c *taskContext) emit(o Out) {
-	c.checkSize(o.Topic, o.size())
-	c.emits = append(c.emits, o)
+func (c *taskContext) emit(out *output, o *Out) {
+	if out.limit > 0 {
+		c.checkSize(o.Topic, o.size(), out.limit)
+	}
+	c.emits = append(c.emits, *o)
 }
 
-func (c *taskContext) output(topic goka.Stream) *topology.OutputPlan {
+func (c *taskContext) output(topic goka.Stream) *output {
+	if c.last != nil && c.last.Topic == string(topic) {
+		return c.last
+	}
 	out := c.outputs[string(topic)]
 	if out == nil {
 		c.Fail(fmt.Errorf("topic %q is no output of group %s: add an Output edge (SetValue writes the table, Loopback the loop)", topic, c.plan.Group))
 	}
+	c.last = out
 	return out
 }
 
-func (c *taskContext) checkSize(topic string, size int) {
-	if limit := c.t.cfg.MaxRecord[topic]; limit > 0 && size > limit {
+func (c *taskContext) checkSize(topic string, size, limit int) {
+	if limit > 0 && size > limit {
 		c.Fail(fmt.Errorf("%w: %d bytes, %s takes %d (max.message.bytes)", ErrTooLarge, size, topic, limit))
 	}
 }
@@ -354,13 +432,19 @@ func (c *taskContext) StreamTime() time.Time {
 
 func (c *taskContext) ValueBytes() ([]byte, bool) {
 	c.table()
-	return c.get(c.storeK)
+	return c.getOwn()
 }
 
 func (c *taskContext) SetValueBytes(value []byte) {
-	plan := c.table()
-	c.checkSize(plan.Topic, len(c.rec.Key)+len(value)+recordOverhead)
-	c.writes.add(c.storeK, value, false)
+	c.table()
+	c.checkOwn(value)
+	c.own.data = append(c.own.data[:0], value...)
+	c.own.written, c.own.deleted = true, false
+}
+
+// checkOwn sees to it that the table's topic takes a value of the record's key.
+func (c *taskContext) checkOwn(value []byte) {
+	c.checkSize(c.plan.Table.Topic, len(c.rec.Key)+len(value)+recordOverhead, c.tableLimit)
 }
 
 func (c *taskContext) Store(name string) processors.Store {
@@ -377,7 +461,7 @@ func (c *taskContext) EmitRecord(topic goka.Stream, r processors.Emit) {
 	if o.Timestamp == 0 {
 		o.Timestamp = c.rec.Timestamp
 	}
-	c.emit(o)
+	c.emit(out, &o)
 }
 
 func (c *taskContext) Count(fate record.Fate) {

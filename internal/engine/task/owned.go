@@ -1,15 +1,16 @@
 package task
 
-import "bytes"
+// decoder is the part of a codec that reads.
+type decoder interface {
+	Decode(data []byte) (any, error)
+}
 
 // copying is implemented by codecs whose decoded values share no memory with the
 // bytes they are decoded from.
 type copying interface{ DecodesCopy() bool }
 
-// owned returns data as the codec may keep it.
-func owned(codec any, data []byte) []byte {
-	if c, ok := codec.(copying); ok && c.DecodesCopy() {
-		return data
-	}
-	return bytes.Clone(data)
+// decodesCopy reports whether the codec may be handed memory that will change.
+func decodesCopy(codec decoder) bool {
+	c, ok := codec.(copying)
+	return ok && c.DecodesCopy()
 }

@@ -72,14 +72,13 @@ func (t *Task) settle() {
 // timestamp that the callback and what it emits carry. A visit is no input
 // record: no fate is counted.
 func (t *Task) Visit(v *topology.VisitorPlan, key []byte, meta any, now int64) (Effects, error) {
-	t.emits = t.emits[:0]
 	r := &record.Record{Topic: v.Name, Partition: t.cfg.Partition, Offset: -1, LeaderEpoch: -1, Timestamp: now, Key: key}
 	if err := t.visit(v, r, meta); err != nil {
 		t.ctx.fail()
 		return Effects{}, t.fail(r, err)
 	}
 	t.touched = true
-	return Effects{Emits: t.emits}, nil
+	return Effects{Emits: t.ctx.emits}, nil
 }
 
 func (t *Task) visit(v *topology.VisitorPlan, r *record.Record, meta any) (err error) {

@@ -212,3 +212,31 @@ func TestStateMayBeReadDuringAScan(t *testing.T) {
 	r.restore() // now the table has to read
 	r.step("in", "k", "read")
 }
+
+// The bytes that a callback reads may be part of those that it sets.
+func TestAValueMayBeMadeOfTheValue(t *testing.T) {
+	r := newRig(t, topology.Persist(new(codec.Bytes)), topology.Input("in", new(codec.Bytes), func(ctx goka.Context, msg any) {
+		c := processors.FromContext(ctx)
+		c.SetValueBytes(msg.([]byte))
+		for range 3 {
+			old, _ := c.ValueBytes()
+			c.SetValueBytes(old[1:])
+			old, _ = c.ValueBytes()
+			ctx.SetValue(append(old[:1:1], old...)) // of the codec that copies
+		}
+	}))
+	r.step("in", "k", "abcdef")
+	got, _, err := r.task.State().Table.Get(state.TableKey(nil, []byte("k")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "value", string(got), reshaped("abcdef"))
+}
+
+func reshaped(s string) string {
+	for range 3 {
+		s = s[1:]
+		s = s[:1] + s
+	}
+	return s
+}

@@ -43,7 +43,7 @@ func (s *namedStore) Set(key string, value any) {
 }
 
 func (s *namedStore) set(key, data []byte) {
-	s.ctx.checkSize(s.ctx.plan.StateTopic, len(key)+len(data)+recordOverhead)
+	s.ctx.checkSize(s.ctx.plan.StateTopic, len(key)+len(data)+recordOverhead, s.ctx.stateLimit)
 	s.ctx.writes.add(key, data, false)
 }
 

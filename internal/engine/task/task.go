@@ -77,7 +77,7 @@ type Task struct {
 	touched bool
 	moved   bool
 	ctx     taskContext
-	emits   []Out
+	recent  *input // that was stepped last
 	seal    sealBuffer
 	hold    *hold
 	keys    keyList
@@ -178,7 +178,7 @@ func (t *Task) Moved() bool { return t.moved && !t.touched }
 // be processed and the group's policy is to fail: nothing of it took effect, and
 // the task must not be stepped again.
 func (t *Task) Step(topic string, r *record.Record) (Effects, error) {
-	in := t.inputs[topic]
+	in := t.input(topic)
 	if in == nil {
 		return Effects{}, fmt.Errorf("task %s/%d: record of %s, which is no input", t.plan.Group, t.cfg.Partition, topic)
 	}
@@ -186,7 +186,7 @@ func (t *Task) Step(topic string, r *record.Record) (Effects, error) {
 	if r.Offset < pos.Offset {
 		return Effects{}, nil
 	}
-	t.emits = t.emits[:0]
+	t.ctx.drop()
 	fate, err := t.process(in, r)
 	if err != nil {
 		return Effects{}, err
@@ -195,7 +195,16 @@ func (t *Task) Step(topic string, r *record.Record) (Effects, error) {
 	t.pos.StreamTime = max(t.pos.StreamTime, r.Timestamp)
 	t.pos.Counts[fate]++
 	t.touched = true
-	return Effects{Emits: t.emits}, nil
+	return Effects{Emits: t.ctx.emits}, nil
+}
+
+// input returns the input of a topic, nil where it is none. Neighbours in order
+// share one.
+func (t *Task) input(topic string) *input {
+	if t.recent == nil || t.recent.plan.Topic != topic {
+		t.recent = t.inputs[topic]
+	}
+	return t.recent
 }
 
 // Advance moves an input's position over control records and holes.
@@ -248,7 +257,6 @@ func (t *Task) follow(in *input, r *record.Record) error {
 // reject applies the error policy to a record whose effects have been dropped.
 func (t *Task) reject(r *record.Record, cause error) (record.Fate, error) {
 	t.ctx.fail()
-	t.emits = t.emits[:0]
 	failed := t.fail(r, cause)
 	if t.plan.OnError != topology.DeadLetters || isStoreError(cause) {
 		return 0, failed
@@ -257,7 +265,7 @@ func (t *Task) reject(r *record.Record, cause error) (record.Fate, error) {
 	if limit := t.cfg.MaxRecord[letter.Topic]; limit > 0 && letter.size() > limit {
 		return 0, t.fail(r, fmt.Errorf("%w; and its dead letter of %d bytes is more than %s takes (%d)", cause, letter.size(), letter.Topic, limit))
 	}
-	t.emits = append(t.emits, letter)
+	t.ctx.emits = append(t.ctx.emits, letter)
 	return record.Dead, nil
 }
 

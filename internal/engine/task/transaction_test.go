@@ -3,6 +3,7 @@ package task_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -317,5 +318,43 @@ func TestPreloadChangesNothing(t *testing.T) {
 	same(t, "touched", r.task.Touched(), false)
 	if _, found, _ := r.task.State().Table.Get(state.TableKey(nil, []byte("nowhere"))); found {
 		t.Error("a key was made")
+	}
+}
+
+// Preloaded keys are taken in order; whatever is stepped instead must not get
+// another record's key.
+func TestOtherRecordsThanWerePreloadedKeepTheirKeys(t *testing.T) {
+	keys := []string{"a", "b", "a", "c", "", "b"}
+	for name, order := range map[string][]int{
+		"in order": {0, 1, 2, 3, 4, 5}, "backwards": {5, 4, 3, 2, 1, 0}, "some": {1, 3, 5}, "more": {0, 0, 1, 1, 2, 3, 4, 5, 5, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, topology.Persist(new(codec.Int64)), topology.Input("in", new(codec.String), func(ctx goka.Context, _ any) {
+				n, _ := ctx.Value().(int64)
+				ctx.SetValue(n + 1)
+			}))
+			var recs []record.Record
+			for _, k := range keys {
+				recs = append(recs, record.Record{Topic: "in", Key: []byte(k)})
+			}
+			if err := r.task.Preload("in", recs); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]int{}
+			for i, at := range order {
+				want[keys[at]]++
+				rec := record.Record{Topic: "in", Offset: int64(i), Key: []byte(keys[at]), Value: []byte("x")}
+				if _, err := r.task.Step("in", &rec); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := map[string]int{}
+			for _, c := range r.commit() {
+				if c.Topic == "g-table" {
+					got[string(c.Key)], _ = strconv.Atoi(string(c.Value))
+				}
+			}
+			same(t, "counts", got, want)
+		})
 	}
 }
