@@ -30,15 +30,56 @@ const (
 // returns as errors wraps record.ErrOffsetOutOfRange, record.ErrUnknownTopic,
 // record.ErrRecreated, or is a lack of permission or a log that cannot be decoded.
 func (c *Cluster) Open(p record.Partition, from int64) record.LogReader {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &reader{c: c, p: p, whole: newAssembler(from), leader: -1, ctx: ctx, cancel: cancel}
+	return &reader{answers: newAnswers(c, p, from), whole: newAssembler(from)}
 }
 
-// reader has one owner; only Close may be called from elsewhere.
+// reader puts the answers' transactions together again. It has one owner; only
+// Close may be called from elsewhere.
 type reader struct {
+	*answers
+	whole *assembler
+}
+
+// Next returns what follows in the log.
+func (r *reader) Next(ctx context.Context) (record.Batch, error) {
+	for {
+		if b, ok := r.whole.take(); ok {
+			return b, nil
+		}
+		if err := r.next(ctx, r.add); err != nil {
+			return record.Batch{}, err
+		}
+	}
+}
+
+// add decodes an answer.
+func (r *reader) add(rp *kmsg.FetchResponseTopicPartition) error {
+	if len(rp.RecordBatches) == 0 {
+		r.whole.add(nil, r.pos, rp.LastStableOffset, rp.HighWatermark)
+		return nil
+	}
+	opts := kgo.ProcessFetchPartitionOpts{
+		KeepControlRecords: true,
+		Offset:             r.pos,
+		IsolationLevel:     kgo.ReadCommitted(),
+		Topic:              r.p.Topic,
+		Partition:          r.p.Partition,
+	}
+	fp, next := kgo.ProcessFetchPartition(opts, rp, kgo.DefaultDecompressor(), nil)
+	r.whole.add(fp.Records, next, rp.LastStableOffset, rp.HighWatermark)
+	r.pos = r.whole.pos
+	if fp.Err != nil {
+		return &unreadable{fp.Err}
+	}
+	return nil
+}
+
+// answers are what a partition's leaders say of it, one after the other. They have
+// one owner; only Close may be called from elsewhere.
+type answers struct {
 	c      *Cluster
 	p      record.Partition
-	whole  *assembler
+	pos    int64 // next offset to ask for; the owner moves it on
 	leader int32
 	id     record.TopicID
 
@@ -52,37 +93,53 @@ type reader struct {
 	once   sync.Once
 }
 
-// Close releases the reader; a Next under way returns an error.
-func (r *reader) Close() { r.once.Do(r.cancel) }
+func newAnswers(c *Cluster, p record.Partition, from int64) *answers {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &answers{c: c, p: p, pos: from, leader: -1, ctx: ctx, cancel: cancel}
+}
 
-// Next returns what follows in the log.
-func (r *reader) Next(ctx context.Context) (record.Batch, error) {
+// Close releases the reader; a Next under way returns an error.
+func (r *answers) Close() { r.once.Do(r.cancel) }
+
+// next makes one step: it hands an answer to take, or waits, or mends what has gone
+// wrong. An empty answer stands for the log's end.
+func (r *answers) next(ctx context.Context, take func(*kmsg.FetchResponseTopicPartition) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(r.ctx, func() { cancel(errReaderClosed) })()
-	for {
-		if b, ok := r.whole.take(); ok {
-			return b, nil
-		}
-		if err := context.Cause(ctx); err != nil {
-			return record.Batch{}, err
-		}
-		rp, err := r.more(ctx)
-		if err == nil && rp != nil {
-			err = r.add(rp)
-		}
-		if err != nil {
-			if err = r.mend(ctx, err); err != nil {
-				return record.Batch{}, err
-			}
-		}
+	if err := context.Cause(ctx); err != nil {
+		return err
 	}
+	rp, err := r.more(ctx)
+	if err == nil && rp != nil {
+		err = r.hand(rp, take)
+	}
+	if err != nil {
+		return r.mend(ctx, err)
+	}
+	return nil
+}
+
+// hand gives an answer to its taker and checks that it was of use.
+func (r *answers) hand(rp *kmsg.FetchResponseTopicPartition, take func(*kmsg.FetchResponseTopicPartition) error) error {
+	if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+		return err
+	}
+	before, caughtUp := r.pos, r.tail != nil
+	if err := take(rp); err != nil {
+		return err
+	}
+	if r.pos == before && len(rp.RecordBatches) > 0 && !caughtUp {
+		return &unreadable{errors.New("the answer does not reach beyond the position")}
+	}
+	r.healthy()
+	return nil
 }
 
 var errReaderClosed = errors.New("log reader closed")
 
 // more returns an answer with something in it, or nil when there was none.
-func (r *reader) more(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {
+func (r *answers) more(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {
 	if r.tail != nil {
 		select {
 		case rp, ok := <-r.tail.news:
@@ -99,18 +156,15 @@ func (r *reader) more(ctx context.Context) (*kmsg.FetchResponseTopicPartition, e
 			return nil, err
 		}
 	}
-	rp, err := r.c.fetchOne(ctx, r.leader, r.p, r.id, r.whole.pos)
+	rp, err := r.c.fetchOne(ctx, r.leader, r.p, r.id, r.pos)
 	if err == nil && rp.ErrorCode == 0 && len(rp.RecordBatches) == 0 {
-		r.whole.add(nil, r.whole.pos, rp.LastStableOffset, rp.HighWatermark)
-		r.healthy()
-		r.tail = r.c.tails.join(r.ctx, r.leader, r.p, r.id, r.whole.pos)
-		return nil, nil
+		r.tail = r.c.tails.join(r.ctx, r.leader, r.p, r.id, r.pos)
 	}
 	return rp, err
 }
 
 // route finds the partition's leader, and the topic's id at the first time.
-func (r *reader) route(ctx context.Context) error {
+func (r *answers) route(ctx context.Context) error {
 	leader, id, err := r.c.leader(ctx, r.p)
 	if err != nil {
 		return err
@@ -122,32 +176,7 @@ func (r *reader) route(ctx context.Context) error {
 	return nil
 }
 
-// add decodes an answer.
-func (r *reader) add(rp *kmsg.FetchResponseTopicPartition) error {
-	if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
-		return err
-	}
-	opts := kgo.ProcessFetchPartitionOpts{
-		KeepControlRecords: true,
-		Offset:             r.whole.pos,
-		IsolationLevel:     kgo.ReadCommitted(),
-		Topic:              r.p.Topic,
-		Partition:          r.p.Partition,
-	}
-	fp, next := kgo.ProcessFetchPartition(opts, rp, kgo.DefaultDecompressor(), nil)
-	before := r.whole.pos
-	r.whole.add(fp.Records, next, rp.LastStableOffset, rp.HighWatermark)
-	if fp.Err != nil {
-		return &unreadable{fp.Err}
-	}
-	if next == before && len(rp.RecordBatches) > 0 && r.tail == nil {
-		return &unreadable{errors.New("the answer does not reach beyond the position")}
-	}
-	r.healthy()
-	return nil
-}
-
-func (r *reader) healthy() { r.bad, r.wait, r.lost = 0, 0, time.Time{} }
+func (r *answers) healthy() { r.bad, r.wait, r.lost = 0, 0, time.Time{} }
 
 // unreadable is an answer that could not be decoded.
 type unreadable struct{ err error }
@@ -156,12 +185,12 @@ func (u *unreadable) Error() string { return u.err.Error() }
 func (u *unreadable) Unwrap() error { return u.err }
 
 // mend returns nil when the error may go away, after a pause, or what to tell the
-// reader's owner.
-func (r *reader) mend(ctx context.Context, err error) error {
+// owner.
+func (r *answers) mend(ctx context.Context, err error) error {
 	var u *unreadable
 	switch {
 	case ctx.Err() != nil:
-		return nil // Next sees it
+		return nil // the next step sees it
 	case errors.Is(err, record.ErrRecreated):
 		return err
 	case errors.Is(err, kerr.OffsetOutOfRange):
@@ -182,7 +211,7 @@ func (r *reader) mend(ctx context.Context, err error) error {
 	}
 	r.leader = -1
 	r.wait = min(max(2*r.wait, 20*time.Millisecond), maxReadPause)
-	r.c.log.Debug("kafka: read again", "partition", r.p.String(), "offset", r.whole.pos, "pause", r.wait, "cause", err)
+	r.c.log.Debug("kafka: read again", "partition", r.p.String(), "offset", r.pos, "pause", r.wait, "cause", err)
 	pause(ctx, r.wait)
 	return nil
 }
@@ -198,18 +227,18 @@ func mendable(err error) bool {
 }
 
 // outOfRange looks whether the topic is another one by now.
-func (r *reader) outOfRange(ctx context.Context) error {
+func (r *answers) outOfRange(ctx context.Context) error {
 	if err := r.route(ctx); errors.Is(err, record.ErrRecreated) {
 		return err
 	}
 	return r.failed(record.ErrOffsetOutOfRange)
 }
 
-func (r *reader) failed(err error) error {
+func (r *answers) failed(err error) error {
 	if errors.Is(err, kerr.TopicAuthorizationFailed) {
 		err = fmt.Errorf("%w (grant Read on the topic)", err)
 	}
-	return fmt.Errorf("read %s at offset %d: %w", r.p, r.whole.pos, err)
+	return fmt.Errorf("read %s at offset %d: %w", r.p, r.pos, err)
 }
 
 // leader asks who leads a partition. Answers are shared for a short while, so
