@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +22,9 @@ var (
 	// ErrNoPositions says that a group's table holds state, but nothing tells how
 	// far its inputs have been read: starting anywhere would count twice or lose.
 	ErrNoPositions = errors.New("the table holds state but no positions are committed")
+	// ErrForeign says that the group's committed offsets are beyond the positions in
+	// its state: another program has run the group since, and changed its table.
+	ErrForeign = errors.New("another program has run the group since")
 	// ErrOtherCluster says that a task's positions are of another cluster.
 	ErrOtherCluster = errors.New("the committed positions are of another cluster")
 	// ErrGap says that records between the committed position and the log's start
@@ -236,18 +240,38 @@ func (g *group) starts(ctx context.Context, s *changelog.State, p int32, ends ma
 	for _, pos := range s.JoinPositions() {
 		out[pos.Topic] = pos.Offset
 	}
-	if s.Positions() != nil {
-		return out, nil
+	committed, err := g.engine.o.Cluster.Committed(ctx, g.plan.Group, g.inputTopics()...)
+	if err != nil {
+		return nil, err
 	}
-	return out, g.adopt(ctx, s, p, out)
+	if s.Positions() != nil {
+		return out, g.alone(s.Positions(), committed)
+	}
+	return out, g.adopt(s, p, out, committed)
+}
+
+// alone refuses positions that the group's committed offsets have left behind: a
+// commit of ours moves both, so somebody else has moved the offsets, most likely a
+// goka program, and its table with them.
+func (g *group) alone(positions *changelog.Positions, committed map[record.Partition]int64) error {
+	for _, pos := range positions.Inputs {
+		if next, ok := committed[pos.Of()]; ok && next > pos.Offset && !g.joins(pos.Topic) {
+			return fmt.Errorf("%w: %s stands at %d in %s, the group's committed offset is %d; to go on from there with the table as it is, delete %s",
+				ErrForeign, pos.Of(), pos.Offset, g.plan.StateTopic, next, g.plan.StateTopic)
+		}
+	}
+	return nil
+}
+
+// joins reports whether a topic is read as a table.
+func (g *group) joins(topic string) bool {
+	return slices.ContainsFunc(g.plan.Inputs, func(in topology.InputPlan) bool {
+		return in.Topic == topic && in.Kind == topology.JoinInput
+	})
 }
 
 // adopt takes over the offsets of a stopped goka group.
-func (g *group) adopt(ctx context.Context, s *changelog.State, p int32, start map[string]int64) error {
-	committed, err := g.engine.o.Cluster.Committed(ctx, g.plan.Group, g.inputTopics()...)
-	if err != nil {
-		return err
-	}
+func (g *group) adopt(s *changelog.State, p int32, start map[string]int64, committed map[record.Partition]int64) error {
 	var adopted []string
 	for _, in := range g.plan.Inputs {
 		if next, ok := committed[record.Partition{Topic: in.Topic, Partition: p}]; ok && in.Kind != topology.JoinInput {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/lovoo/goka"
 	gcodec "github.com/lovoo/goka/codec"
 
+	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/record"
 )
 
@@ -221,6 +223,11 @@ func TestAGroupGoesBackToStockGokaAndReturns(t *testing.T) {
 	r.tallied(out, countsOf(2*n/3, keys))
 
 	committed := r.committed(group, in)
+	e = r.start(r.fast(dir), ourTally(group, in, out, new(firsts)))
+	if err := e.Wait(); !errors.Is(err, engine.ErrForeign) {
+		t.Fatalf("with its old positions the group runs, or ends with %v", err)
+	}
+	r.equal("table after the refusal", r.table(group+"-table"), countsOf(2*n/3, keys))
 	if err := r.k.DeleteTopics(r.ctx, group+"-state"); err != nil {
 		t.Fatal(err)
 	}
