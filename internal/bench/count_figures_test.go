@@ -35,7 +35,7 @@ func contenders() map[string]contender {
 		count:      {"count", defaultMemory, kappaCount(), table},
 		countTyped: {"count-typed", defaultMemory, kappaCount("--typed"), table},
 		countOut: {"count-output", defaultMemory, func(l *lab, group string, in input) (*process, error) {
-			if err := l.topic(group+"-out", in.Partitions, nil); err != nil {
+			if err := l.topic(group+"-out", in.Partitions); err != nil {
 				return nil, err
 			}
 			return l.startCount(l.count, group, in.topic(), "--output", group+"-out")
@@ -51,7 +51,7 @@ func contenders() map[string]contender {
 // baseline starts a program of this binary that writes to one topic.
 func baseline(program string) func(*lab, string, input) (*process, error) {
 	return func(l *lab, group string, in input) (*process, error) {
-		if err := l.topic(group+"-out", in.Partitions, nil); err != nil {
+		if err := l.topic(group+"-out", in.Partitions); err != nil {
 			return nil, err
 		}
 		return l.startChild(childRun{Program: program, In: in.topic(), Out: group + "-out", Group: group})

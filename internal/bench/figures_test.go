@@ -157,7 +157,10 @@ func TestFigures(t *testing.T) {
 		if !s.wants(f.names...) {
 			continue
 		}
-		if err := f.run(l); err != nil {
+		begun := time.Now()
+		err := f.run(l)
+		t.Logf("%s: %.0f s", strings.Join(f.names, " "), time.Since(begun).Seconds())
+		if err != nil {
 			l.report.Failures = append(l.report.Failures, fmt.Sprintf("%s: %v", f.names[0], err))
 			t.Errorf("%s: %v", f.names[0], err)
 		}

@@ -149,7 +149,7 @@ func TestSmallFiguresAreTaken(t *testing.T) {
 	}
 	topic := testenv.Name(t)
 	in := input{Dist: "hot", Keys: 10, Records: 100, ValueBytes: 10, Partitions: 2}
-	if err := l.topic(topic, in.Partitions, nil); err != nil {
+	if err := l.topic(topic, in.Partitions); err != nil {
 		t.Fatal(err)
 	}
 	if err := fill(l.ctx, l.brokers, topic, in); err != nil {

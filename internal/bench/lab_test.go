@@ -95,7 +95,7 @@ func (l *lab) ensure(in input) error {
 		return nil
 	}
 	begun := time.Now()
-	if err := l.topic(topic, in.Partitions, nil); err != nil {
+	if err := l.topic(topic, in.Partitions); err != nil {
 		return err
 	}
 	if err := fill(l.ctx, l.brokers, topic, in); err != nil {
@@ -112,11 +112,15 @@ func (l *lab) drop(in input) error {
 	return l.deleteTopics(in.topic())
 }
 
-func (l *lab) topic(name string, partitions int32, config map[string]*string) error {
-	if _, err := l.admin.CreateTopic(l.ctx, partitions, 1, config, name); err != nil {
+// topic creates a topic, and waits until brokers say that it is there.
+func (l *lab) topic(name string, partitions int32) error {
+	if _, err := l.admin.CreateTopic(l.ctx, partitions, 1, nil, name); err != nil {
 		return fmt.Errorf("create topic %s: %w", name, err)
 	}
-	return nil
+	return l.await("topic "+name+" is there", func() bool {
+		topics, err := l.admin.ListTopics(l.ctx, name)
+		return err == nil && topics.Error() == nil && len(topics[name].Partitions) == int(partitions)
+	})
 }
 
 func (l *lab) deleteTopics(names ...string) error {
@@ -169,10 +173,13 @@ func (l *lab) startChild(c childRun) (*process, error) {
 
 // startCount starts the binary of examples/count on a topic, with more flags.
 func (l *lab) startCount(binary, group, in string, flags ...string) (*process, error) {
-	args := append([]string{
+	return l.start(group, l.countCommand(binary, group, in, flags...))
+}
+
+func (l *lab) countCommand(binary, group, in string, flags ...string) *exec.Cmd {
+	return exec.Command(binary, append([]string{
 		"run", "--brokers", strings.Join(l.brokers, ","), "--input", in, "--group", group, "--state-dir", l.stateDir(group),
-	}, flags...)
-	return l.start(group, exec.Command(binary, args...))
+	}, flags...)...)
 }
 
 // committed returns how many records of a topic a group has committed.

@@ -65,7 +65,7 @@ func latencyFigures(l *lab) error {
 func (l *lab) halfLoad(commit time.Duration) (float64, error) {
 	c := contenders()[countOut]
 	c.launch = func(l *lab, group string, in input) (*process, error) {
-		if err := l.topic(group+"-out", in.Partitions, nil); err != nil {
+		if err := l.topic(group+"-out", in.Partitions); err != nil {
 			return nil, err
 		}
 		return l.startCount(l.count, group, in.topic(), "--output", group+"-out", "--commit-interval", commit.String())

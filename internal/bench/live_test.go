@@ -29,9 +29,9 @@ func (l *lab) startLive(in input, linger time.Duration, flags ...string) (*live,
 	group := l.name("live-" + in.Dist)
 	v := &live{l: l, in: in, group: group, topic: group + "-in", done: make(chan struct{})}
 	close(v.done)
-	err := l.topic(v.topic, in.Partitions, nil)
+	err := l.topic(v.topic, in.Partitions)
 	if err == nil {
-		err = l.topic(v.out(), in.Partitions, nil)
+		err = l.topic(v.out(), in.Partitions)
 	}
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func profileFigures(l *lab) error {
 		dist  string
 		flags []string
 	}{{"hot", nil}, {"uniform", nil}, {"uniform", []string{"--output"}}} {
-		name := strings.TrimSpace("count " + strings.Join(c.flags, " ") + " on " + c.dist)
+		name := strings.Join(append(append([]string{"count"}, c.flags...), "on", c.dist), " ")
 		top, err := l.profile(binary, standard(c.dist, l.records), len(c.flags) > 0)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -59,44 +59,28 @@ func (l *lab) buildProfiled() (string, error) {
 	return l.build("count-profiled", "-overlay", overlay)
 }
 
+// profile returns the top of a profile.
 func (l *lab) profile(binary string, in input, output bool) (string, error) {
 	if err := l.ensure(in); err != nil {
 		return "", err
 	}
 	group := l.name("profiled")
-	args := []string{"run", "--brokers", strings.Join(l.brokers, ","), "--input", in.topic(), "--group", group, "--state-dir", l.stateDir(group)}
+	var flags []string
 	if output {
-		if err := l.topic(group+"-out", in.Partitions, nil); err != nil {
+		if err := l.topic(group+"-out", in.Partitions); err != nil {
 			return "", err
 		}
-		args = append(args, "--output", group+"-out")
+		flags = []string{"--output", group + "-out"}
 	}
-	cmd := exec.Command(binary, args...)
 	file := filepath.Join(l.dir, group+".pprof")
+	cmd := l.countCommand(binary, group, in.topic(), flags...)
 	cmd.Env = append(os.Environ(), "KAPPA_BENCH_PROFILE="+file)
 	p, err := l.start(group, cmd)
 	if err != nil {
 		return "", err
 	}
 	defer p.kill()
-	for _, mark := range []struct {
-		records int64
-		signal  os.Signal
-	}{{in.Records / 10, syscall.SIGUSR1}, {in.Records * 9 / 10, syscall.SIGUSR2}} {
-		if _, err := l.follow(p, group, in.topic(), mark.records); err != nil {
-			return "", err
-		}
-		if err := p.cmd.Process.Signal(mark.signal); err != nil {
-			return "", err
-		}
-	}
-	if _, err := l.follow(p, group, in.topic(), in.Records); err != nil {
-		return "", err
-	}
-	if err := l.sleep(time.Second); err != nil { // the profile is being written
-		return "", err
-	}
-	if err := p.stop(); err != nil {
+	if err := l.takeProfile(p, group, in); err != nil {
 		return "", err
 	}
 	top, err := exec.CommandContext(l.ctx, "go", "tool", "pprof", "-top", "-nodecount", profileLines, binary, file).Output()
@@ -107,6 +91,28 @@ func (l *lab) profile(binary string, in input, output bool) (string, error) {
 		return "", err
 	}
 	return string(top), l.sweep(group)
+}
+
+// takeProfile lets a program run through its input and says when to profile.
+func (l *lab) takeProfile(p *process, group string, in input) error {
+	for _, mark := range []struct {
+		records int64
+		signal  os.Signal
+	}{{in.Records / 10, syscall.SIGUSR1}, {in.Records * 9 / 10, syscall.SIGUSR2}} {
+		if _, err := l.follow(p, group, in.topic(), mark.records); err != nil {
+			return err
+		}
+		if err := p.cmd.Process.Signal(mark.signal); err != nil {
+			return err
+		}
+	}
+	if _, err := l.follow(p, group, in.topic(), in.Records); err != nil {
+		return err
+	}
+	if err := l.sleep(time.Second); err != nil { // the profile is being written
+		return err
+	}
+	return p.stop()
 }
 
 // keepProfile leaves the profile beside the report, for who looks closer.

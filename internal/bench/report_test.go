@@ -12,29 +12,33 @@ import (
 
 // target is what a figure shall reach; the zero target is none.
 type target struct {
-	Bound   float64
-	AtLeast bool // else at most
+	Bound float64
+	Side  side
 }
 
-func atMost(f float64) target  { return target{Bound: f} }
-func atLeast(f float64) target { return target{Bound: f, AtLeast: true} }
+type side string
+
+const (
+	most  side = "≤"
+	least side = "≥"
+)
+
+func atMost(f float64) target  { return target{f, most} }
+func atLeast(f float64) target { return target{f, least} }
 
 // held reports whether a value reaches the target.
 func (t target) held(v float64) bool {
-	if t.AtLeast {
+	if t.Side == least {
 		return v >= t.Bound
 	}
 	return v <= t.Bound
 }
 
 func (t target) String() string {
-	switch {
-	case t == target{}:
+	if t.Side == "" {
 		return ""
-	case t.AtLeast:
-		return "≥ " + number(t.Bound)
 	}
-	return "≤ " + number(t.Bound)
+	return string(t.Side) + " " + number(t.Bound)
 }
 
 // row is one figure on one case.
@@ -61,7 +65,7 @@ func (r row) reached() float64 { return median(r.Values) }
 
 func (r row) verdict() string {
 	switch {
-	case r.Target == target{}:
+	case r.Target.Side == "":
 		return ""
 	case r.Target.held(r.reached()):
 		return "held"
