@@ -19,7 +19,7 @@ func TestChaos(t *testing.T) {
 		p.deck = shortDeck
 	}
 	if p.every == 0 {
-		p.every = 3 * time.Second
+		p.every = 4 * time.Second
 		if p.duration == 0 {
 			p.every = 2 * time.Second
 		}

@@ -11,10 +11,14 @@ import (
 // ledger knows what of a task's changelog each instance must have on its disk, and
 // so how much a restore may replay there: what was written since. It is safe for
 // concurrent use.
+//
+// After each commit of a task a flush begins where the last one is older than the
+// flush interval. So when a commit has been seen, what was committed before it by
+// more than that interval is on disk as soon as a flush has had time to end.
 type ledger struct {
-	settled time.Duration // after so long what was committed is on disk
+	age time.Duration // the flush interval, and some more
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	ends   []ends
 	stores map[string]map[int32]*copyOf // by instance and task
 	report replays
@@ -29,8 +33,8 @@ type ends struct {
 
 // copyOf is an instance's copy of a task.
 type copyOf struct {
-	since time.Time // the task runs there without a break, zero where it does not
-	safe  time.Time // what was committed before is on disk, zero where nothing is
+	commit time.Time // a commit came after it, and the flush that it began may still run
+	safe   time.Time // what was committed before is on disk, zero where nothing is
 }
 
 // replays say what restores have cost.
@@ -43,8 +47,8 @@ type replays struct {
 	Bad      []string
 }
 
-func newLedger(settled time.Duration) *ledger {
-	return &ledger{settled: settled, stores: map[string]map[int32]*copyOf{}}
+func newLedger(age time.Duration) *ledger {
+	return &ledger{age: age, stores: map[string]map[int32]*copyOf{}}
 }
 
 // logs notes the changelogs' ends.
@@ -64,33 +68,31 @@ func (l *ledger) look(who string, before, now figures) {
 		stores = map[int32]*copyOf{}
 		l.stores[who] = stores
 	}
-	n := now.restores - before.restores
-	if n > 0 {
+	if now.restores > before.restores {
 		l.judgeLocked(who, stores, before, now)
 	}
 	for task, c := range stores {
 		if !now.held[task] {
-			c.since = time.Time{}
+			c.commit = time.Time{}
 		}
 	}
-	gap := before.at.IsZero() || now.at.Sub(before.at) > l.settled/2 // it may have been frozen in between
-	for task, running := range now.held {
-		if !running {
-			continue
-		}
+	for task, count := range now.counts {
 		c := stores[task]
 		if c == nil {
 			c = new(copyOf)
 			stores[task] = c
 		}
-		if n > 0 || gap || c.since.IsZero() {
-			c.since = now.at
+		if !c.commit.IsZero() && now.at.Sub(c.commit) >= flushing {
+			c.safe, c.commit = c.commit.Add(-l.age), time.Time{}
 		}
-		if now.at.Sub(c.since) >= l.settled {
-			c.safe = now.at.Add(-l.settled)
+		if was, ok := before.counts[task]; ok && was < count && c.commit.IsZero() {
+			c.commit = before.at
 		}
 	}
 }
+
+// flushing is how long a flush may take.
+const flushing = 3 * time.Second
 
 // judgeLocked compares what restores have replayed with what they may. Which tasks
 // were restored is not known, so the dearest of those held are taken.
@@ -158,22 +160,22 @@ func TestTheLedgerTellsATailFromAFullRestore(t *testing.T) {
 	for name, c := range map[string]struct {
 		replayed int64
 		bad      int
-	}{"tail": {300, 0}, "full": {2000, 1}} {
+	}{"tail": {600, 0}, "full": {2000, 1}} {
 		t.Run(name, func(t *testing.T) {
-			l := newLedger(4 * time.Second)
+			l := newLedger(2 * time.Second)
 			var before figures
 			for s := range 20 {
 				l.logs(ends{at: at(s), from: []int64{0}, ends: []int64{int64(100 * s)}})
-				now := figures{at: at(s), held: map[int32]bool{0: true}, restores: 1}
+				now := figures{at: at(s), held: map[int32]bool{0: true}, counts: map[int32]int64{0: int64(s)}, restores: 1}
 				l.look("a", before, now)
 				before = now
 			}
-			// It ran from 0 to 19, so at 15 all that was committed is on disk.
+			// A commit was seen after 16, so what was committed until 14 is on disk.
 			l.logs(ends{at: at(20), from: []int64{0}, ends: []int64{2000}})
 			l.look("a", figures{}, figures{at: at(20), held: map[int32]bool{0: false}})
 			l.look("a", figures{at: at(20)}, figures{at: at(21), held: map[int32]bool{0: true}, restores: 1, replayed: c.replayed})
 			r := l.result()
-			if r.Restores != 2 || r.Judged != 1 || r.Tail != 500 || r.Full != 2000 || len(r.Bad) != c.bad {
+			if r.Restores != 2 || r.Judged != 1 || r.Tail != 600 || r.Full != 2000 || len(r.Bad) != c.bad {
 				t.Errorf("%+v", r)
 			}
 		})

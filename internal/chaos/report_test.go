@@ -71,14 +71,9 @@ func (r *report) String() string {
 	for _, kind := range slices.Sorted(maps.Keys(r.ByFault)) {
 		row("  "+kind, "%.1f s, %.1f s", r.ByFault[kind].All, r.ByFault[kind].Task)
 	}
-	mb := func(t trend) string {
-		return fmt.Sprintf("%.0f → %.0f MB, at most %.0f", t.First/1e6, t.Last/1e6, t.Max/1e6)
+	if r.Usage.Memory.Max > 0 {
+		r.Usage.rows(row)
 	}
-	count := func(t trend) string { return fmt.Sprintf("%.0f → %.0f, at most %.0f", t.First, t.Last, t.Max) }
-	row("memory", "%s", mb(r.Usage.Memory))
-	row("state directory", "%s", mb(r.Usage.Disk))
-	row("goroutines", "%s", count(r.Usage.Goroutines))
-	row("open files", "%s", count(r.Usage.Files))
 	row("markers read", "%d", r.Markers)
 	for _, f := range r.Failed {
 		first, _, _ := strings.Cut(f, "\n")
@@ -86,6 +81,18 @@ func (r *report) String() string {
 	}
 	w.Flush()
 	return b.String()
+}
+
+// rows writes what processes have used in the first and the last third.
+func (t trends) rows(row func(name, format string, args ...any)) {
+	mb := func(t trend) string {
+		return fmt.Sprintf("%.0f → %.0f MB, at most %.0f", t.First/1e6, t.Last/1e6, t.Max/1e6)
+	}
+	count := func(t trend) string { return fmt.Sprintf("%.0f → %.0f, at most %.0f", t.First, t.Last, t.Max) }
+	row("memory", "%s", mb(t.Memory))
+	row("state directory", "%s", mb(t.Disk))
+	row("goroutines", "%s", count(t.Goroutines))
+	row("open files", "%s", count(t.Files))
 }
 
 // list writes counts, without those that are zero.

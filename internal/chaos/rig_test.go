@@ -29,7 +29,6 @@ type options struct {
 const (
 	session = 6 * time.Second // of the instances; the least that brokers allow by default
 	flush   = 2 * time.Second // how old committed state may be that is not on disk
-	settled = flush + 5*time.Second
 	workers = 2
 )
 
@@ -64,7 +63,7 @@ type rig struct {
 func newRig(t *testing.T, o options) *rig {
 	t.Helper()
 	r := &rig{
-		t: t, o: o, dir: t.TempDir(), logs: t.ArtifactDir(), stalls: newStalls(int(o.tasks)), ledger: newLedger(settled),
+		t: t, o: o, dir: t.TempDir(), logs: t.ArtifactDir(), stalls: newStalls(int(o.tasks)), ledger: newLedger(2 * flush),
 		instances: map[int]*instance{},
 		env: testenv.Kafka(t, testenv.Options{Nodes: o.nodes, Properties: map[string]string{
 			"log.retention.check.interval.ms": "10000", "log.segment.delete.delay.ms": "1000",

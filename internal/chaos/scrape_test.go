@@ -19,7 +19,8 @@ import (
 type figures struct {
 	at      time.Time
 	life    int
-	held    map[int32]bool // task: does it run, or still restore
+	held    map[int32]bool  // task: does it run, or still restore
+	counts  map[int32]int64 // task: records since the group began, of those that run
 	commits int64
 	records int64 // in committed transactions
 	aborts  map[string]int64
@@ -41,7 +42,7 @@ func scrape(addr string) (figures, error) {
 }
 
 func parseMetrics(r io.Reader) (figures, error) {
-	f := figures{at: time.Now(), held: map[int32]bool{}, aborts: map[string]int64{}}
+	f := figures{at: time.Now(), held: map[int32]bool{}, counts: map[int32]int64{}, aborts: map[string]int64{}}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		name, labels, value, ok := parseMetric(lines.Text())
@@ -56,6 +57,7 @@ func parseMetrics(r io.Reader) (figures, error) {
 			}
 		case "kappa_records_total": // not of a task that restores
 			f.held[taskOf(labels)] = true
+			f.counts[taskOf(labels)] += n
 		case "kappa_commits_total":
 			f.commits += n
 		case "kappa_commit_records_total":
@@ -142,8 +144,8 @@ func TestMetricsAreUnderstood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(f.commits, f.records, f.aborts["stale"], f.rebuilds, f.restores, f.replayed, f.wipes, f.held, f.runs(), f.goroutines, f.files, f.rss)
-	if want := "10 1000 3 1 2 77 1 map[0:true 1:false] 1 12 7 1.5e+07"; got != want {
+	got := fmt.Sprint(f.commits, f.records, f.aborts["stale"], f.rebuilds, f.restores, f.replayed, f.wipes, f.held, f.counts, f.runs(), f.goroutines, f.files, f.rss)
+	if want := "10 1000 3 1 2 77 1 map[0:true 1:false] map[0:1000] 1 12 7 1.5e+07"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -143,7 +143,7 @@ func (s *scripter) play(at time.Duration, kind string) (action, bool) {
 	a.Who = ready[s.rnd.IntN(len(ready))]
 	switch kind {
 	case faultKill:
-		if s.rnd.IntN(4) == 0 { // longer than the session: others take over
+		if s.rnd.IntN(8) == 0 { // longer than the session: others take over
 			a.Lasts = s.between(session, session+4*time.Second)
 		} else {
 			a.Lasts = s.between(0, time.Second)
