@@ -165,11 +165,11 @@ func (r *report) writeRuns(b *strings.Builder) {
 		return
 	}
 	b.WriteString("\n## Runs\n\nµs of CPU per record, medians; *whole* is from the start of the process.\n\n" +
-		"| program | input | records | rounds | 10–90 % | whole | broker | records/s | peak RSS, MiB |\n|---|---|---|---|---|---|---|---|---|\n")
+		"| program | input | partitions | records | rounds | 10–90 % | whole | broker | records/s | peak RSS, MiB |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, group := range r.byProgram() {
 		x := group[0]
-		fmt.Fprintf(b, "| %s | %s, %s keys | %s | %d | %.2f | %.2f | %.2f | %s | %d |\n", x.Program, x.Input.Dist, number(float64(x.Input.Keys)),
-			number(float64(x.Input.Records)), len(group), medianOf(group, func(x result) float64 { return x.CPU }),
+		fmt.Fprintf(b, "| %s | %s, %s keys | %d | %s | %d | %.2f | %.2f | %.2f | %s | %d |\n", x.Program, x.Input.Dist, number(float64(x.Input.Keys)),
+			x.Input.Partitions, number(float64(x.Input.Records)), len(group), medianOf(group, func(x result) float64 { return x.CPU }),
 			medianOf(group, func(x result) float64 { return x.Whole }), medianOf(group, func(x result) float64 { return x.Broker }),
 			number(medianOf(group, func(x result) float64 { return x.Rate })), int64(medianOf(group, func(x result) float64 { return float64(x.RSS) }))>>20)
 	}
@@ -199,7 +199,7 @@ func (r *report) memoryRows() []row {
 			continue
 		}
 		rows = append(rows, row{
-			Figure: "RSS", Case: fmt.Sprintf("%s, %s %s keys", worst.Program, worst.Input.Dist, number(float64(worst.Input.Keys))),
+			Figure: "RSS", Case: fmt.Sprintf("%s, %s %s keys, %s records", worst.Program, worst.Input.Dist, number(float64(worst.Input.Keys)), number(float64(worst.Input.Records))),
 			Values: []float64{float64(worst.RSS) / float64(worst.Promise)}, Unit: "×", Of: "promised", Target: atMost(1.2),
 			Note: fmt.Sprintf("%d of %d MiB", worst.RSS>>20, worst.Promise>>20),
 		})
