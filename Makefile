@@ -16,7 +16,7 @@ SEEDS    ?= 1000
 SEED     ?= 1
 DURATION ?= 5m
 NODES    ?= 3
-KILLS    ?= 3s
+KILLS    ?= 4s
 RATE     ?= 5000
 KEYS     ?= 20000
 REPORT   ?=
@@ -56,7 +56,7 @@ sim: ## the simulation: SEEDS runs (1000) from seed SEED (1), each with faults o
 	$(GO) test -count=1 -timeout 4h ./internal/engine -run 'TestSimulation$$' -seeds=$(SEEDS) -seed=$(SEED) -v
 
 .PHONY: chaos
-chaos: setup ## real processes and brokers, killed for DURATION (5m); NODES (3), SEED (1), KILLS (every 3s), RATE (5000 a second, 0: all), KEYS, REPORT (a file)
+chaos: setup ## real processes and brokers, killed for DURATION (5m); NODES (3), SEED (1), KILLS (every 4s), RATE (5000 a second, 0: all), KEYS, REPORT (a file)
 	$(GO) test -count=1 -timeout 24h ./internal/chaos -run 'TestChaos$$' -v \
 		-duration=$(DURATION) -nodes=$(NODES) -seed=$(SEED) -kills=$(KILLS) -rate=$(RATE) -keys=$(KEYS) $(if $(REPORT),-report=$(abspath $(REPORT)))
 
