@@ -79,7 +79,7 @@ func (u *usage) trends() trends {
 
 // smallState is what a state directory may hold beside twice the live data: files
 // that wait for their compaction, each at least the size of a memtable.
-const smallState = 128 << 20
+const smallState = 32 << 20
 
 // notFlat says what has grown. live is the size of all keys and values.
 func (t trends) notFlat(live float64) (bad []string) {

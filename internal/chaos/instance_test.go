@@ -140,6 +140,13 @@ func (i *instance) age() time.Duration {
 	return time.Since(i.begun)
 }
 
+// commits reports whether the process was seen to have committed.
+func (i *instance) commits() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.last.commits > 0
+}
+
 // diedByItself reports whether there is no process though there should be.
 func (i *instance) diedByItself() bool {
 	i.mu.Lock()

@@ -61,6 +61,9 @@ func (s *stage) fault(a action) error {
 	i := s.instance(a.Who)
 	i.turn.Lock()
 	defer i.turn.Unlock()
+	if a.Kind == faultKill && !a.Early {
+		s.ripen(i)
+	}
 	s.begin(a.Kind)
 	switch a.Kind {
 	case faultKill, faultVanish:
@@ -87,6 +90,25 @@ func (s *stage) fault(a action) error {
 		return i.start()
 	}
 	return nil
+}
+
+// ripening is how long a kill waits for its victim to commit something: it is to
+// meet transactions, not only processes that start.
+const ripening = 5 * time.Second
+
+func (s *stage) ripen(i *instance) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(ripening)
+	for !i.commits() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return
+		case <-s.quit:
+			return
+		}
+	}
 }
 
 func (s *stage) begin(kind string) {

@@ -26,12 +26,16 @@ type action struct {
 	Kind  string
 	Who   int // instance, or node of the cluster
 	Lasts time.Duration
+	Early bool // also before the process has committed anything
 }
 
 func (a action) String() string {
 	s := fmt.Sprintf("%6.1fs %s %d", a.At.Seconds(), a.Kind, a.Who)
 	if a.Lasts > 0 {
 		s += fmt.Sprintf(" for %v", a.Lasts)
+	}
+	if a.Early {
+		s += ", early or not"
 	}
 	return s
 }
@@ -148,6 +152,7 @@ func (s *scripter) play(at time.Duration, kind string) (action, bool) {
 		} else {
 			a.Lasts = s.between(0, time.Second)
 		}
+		a.Early = s.rnd.IntN(4) == 0
 		s.busy[a.Who] = at + a.Lasts + starting
 	case faultFreeze:
 		a.Lasts = s.between(500*time.Millisecond, session/2)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seed-73111be4/kappa/record"
@@ -55,7 +56,7 @@ func (v *verifier) follow(ctx context.Context, brokers []string, outs int32) err
 		from[v.out][p] = kgo.NewOffset().AtStart()
 	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumePartitions(from), kgo.FetchMaxWait(250*time.Millisecond))
+		kgo.ConsumePartitions(from), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(250*time.Millisecond))
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (v *verifier) follow(ctx context.Context, brokers []string, outs int32) err
 			return nil
 		}
 		for _, e := range fetched.Errors() {
-			if lost := (*kgo.ErrDataLoss)(nil); errors.As(e.Err, &lost) {
+			if lost := (*kgo.ErrDataLoss)(nil); errors.As(e.Err, &lost) || errors.Is(e.Err, kerr.OffsetOutOfRange) {
 				v.fail(fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err))
 			}
 		}
