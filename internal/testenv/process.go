@@ -73,7 +73,7 @@ func (p *Process) Signal(s os.Signal) error {
 func (p *Process) Kill() error {
 	err := p.Signal(syscall.SIGKILL)
 	<-p.p.done
-	if !p.Killed() {
+	if !p.EndedBy(os.Kill) {
 		return fmt.Errorf("the process had ended by itself: %v", p.p.cmd.ProcessState)
 	}
 	return err
@@ -99,11 +99,11 @@ func (p *Process) ExitCode() int {
 	return p.p.cmd.ProcessState.ExitCode()
 }
 
-// Killed waits for the process's end and reports whether SIGKILL was its cause.
-func (p *Process) Killed() bool {
+// EndedBy waits for the process's end and reports whether the signal was its cause.
+func (p *Process) EndedBy(s os.Signal) bool {
 	<-p.p.done
 	w, ok := p.p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && w.Signal() == syscall.SIGKILL
+	return ok && w.Signaled() && w.Signal() == s
 }
 
 // Output returns what the process has printed, of much the end.

@@ -19,8 +19,8 @@ func TestAProcessIsFollowedToItsEnd(t *testing.T) {
 		return p
 	}
 	p := start("echo one; echo two >&2; exit 3")
-	if code := p.ExitCode(); code != 3 || p.Running() || p.Killed() {
-		t.Errorf("exit code %d, running %v, killed %v", code, p.Running(), p.Killed())
+	if code := p.ExitCode(); code != 3 || p.Running() || p.EndedBy(os.Kill) {
+		t.Errorf("exit code %d, running %v, killed %v", code, p.Running(), p.EndedBy(os.Kill))
 	}
 	if out := p.Output(); !strings.Contains(out, "one") || !strings.Contains(out, "two") {
 		t.Errorf("output: %q", out)
@@ -32,8 +32,8 @@ func TestAProcessIsFollowedToItsEnd(t *testing.T) {
 	if !p.Running() {
 		t.Error("it does not run")
 	}
-	if err := p.Kill(); err != nil || !p.Killed() || p.ExitCode() != -1 {
-		t.Errorf("kill: %v, killed %v, exit code %d", err, p.Killed(), p.ExitCode())
+	if err := p.Kill(); err != nil || !p.EndedBy(os.Kill) || p.ExitCode() != -1 {
+		t.Errorf("kill: %v, killed %v, exit code %d", err, p.EndedBy(os.Kill), p.ExitCode())
 	}
 	if err := p.Signal(syscall.SIGTERM); err == nil {
 		t.Error("a dead process took a signal")
