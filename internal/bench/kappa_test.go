@@ -20,6 +20,9 @@ type recovery struct {
 	CPU             float64 // seconds, of the process in that time
 }
 
+// tasksRun is logged once all tasks run.
+const tasksRun = "all tasks run"
+
 // runKappa runs a group and prints, once it has stopped, how it has started.
 func runKappa(ctx context.Context, c childRun, def *topology.Def) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -38,6 +41,7 @@ func runKappa(ctx context.Context, c childRun, def *topology.Def) error {
 	wg.Go(func() {
 		if stats := awaitTasks(ctx, e, c.Tasks); ctx.Err() == nil {
 			r = recovery{stats.ReplayedRecords, stats.Wipes, time.Since(begun).Seconds(), (cpuTime(os.Getpid()) - cpu).Seconds()}
+			log.Info(tasksRun)
 		}
 		<-ctx.Done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime/2)

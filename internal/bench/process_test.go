@@ -77,6 +77,12 @@ func (p *process) lastLog() string {
 	return strings.ToValidUTF8(string(text[max(0, len(text)-2000):]), "?")
 }
 
+// logged reports whether the program has logged a text.
+func (p *process) logged(text string) bool {
+	log, err := os.ReadFile(p.log)
+	return err == nil && bytes.Contains(log, []byte(text))
+}
+
 // stop asks the program to stop and waits; an end with an error is one.
 func (p *process) stop() error {
 	if p.stopped {

@@ -24,7 +24,7 @@ func newLoop(c childRun, more ...kgo.Opt) (*loop, error) {
 	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.TransactionalID(c.Group), kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(c.In),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}, more...)...)
 	return &loop{session: s}, err
 }

@@ -70,7 +70,7 @@ func (l *lab) restore(group string, in input, memory, changes int64, name string
 	if err := l.await("the group is empty", func() bool { return l.empty(group) }); err != nil {
 		return err
 	}
-	r, err := l.recover(childRun{Program: "count", In: in.topic(), Group: group, Memory: memory}, in, 0)
+	r, err := l.recover(childRun{Program: "count", Group: group, Memory: memory}, in)
 	if err != nil {
 		return err
 	}
@@ -82,19 +82,16 @@ func (l *lab) restore(group string, in input, memory, changes int64, name string
 	return nil
 }
 
-// recover starts a program that has run before, waits until all of its tasks run and
-// it has committed n records, stops it and returns what it says of its start.
-func (l *lab) recover(c childRun, in input, n int64) (recovery, error) {
-	c.Dir, c.Tasks = l.stateDir(c.Group), int(in.Partitions)
+// recover starts a program that has run before, waits until all of its tasks run,
+// stops it and returns what it says of its start.
+func (l *lab) recover(c childRun, in input) (recovery, error) {
+	c.In, c.Dir, c.Tasks = in.topic(), l.stateDir(c.Group), int(in.Partitions)
 	p, err := l.startChild(c)
 	if err != nil {
 		return recovery{}, err
 	}
 	defer p.kill()
-	if _, err := l.follow(p, c.Group, in.topic(), n); err != nil {
-		return recovery{}, err
-	}
-	if err := l.settled(p); err != nil {
+	if err := l.await(p.name+" has restored its tasks", func() bool { return p.ended() != nil || p.logged(tasksRun) }); err != nil {
 		return recovery{}, err
 	}
 	return said(p)
@@ -113,21 +110,6 @@ func said(p *process) (recovery, error) {
 		return r, fmt.Errorf("%s has not restored all of its tasks", p.name)
 	}
 	return r, nil
-}
-
-// settled waits until a program uses little: its restores are done.
-func (l *lab) settled(p *process) error {
-	const window, little = 500 * time.Millisecond, 50 * time.Millisecond
-	before, calm := p.cpu(), 0
-	return l.await(p.name+" is idle", func() bool {
-		time.Sleep(window)
-		now := p.cpu()
-		if calm++; now-before > little || time.Since(p.begun) < 3*time.Second {
-			calm = 0
-		}
-		before = now
-		return calm >= 2 || p.ended() != nil
-	})
 }
 
 // empty reports whether a group has no members.
