@@ -43,8 +43,7 @@ type Context interface {
 	Store(name string) Store
 
 	// EmitRecord writes an already encoded record to an output. A zero Timestamp
-	// means that of the input record. Key and value are kept until the commit:
-	// do not change them afterwards.
+	// means that of the input record. Key, value and headers are copied.
 	EmitRecord(topic goka.Stream, r Emit)
 
 	// Count says what became of the record, where that is not

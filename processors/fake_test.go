@@ -101,6 +101,8 @@ type lending struct {
 func (l *lending) Arena() []byte    { return l.chunk[len(l.chunk):] }
 func (l *lending) Keep(used []byte) { l.chunk = l.chunk[:len(l.chunk)+len(used)] }
 
+func (l *lending) EmitKept(topic goka.Stream, r processors.Emit) { l.EmitRecord(topic, r) }
+
 func (l *lending) JoinBytes(t goka.Table) ([]byte, bool) { return l.LookupBytes(t, "k") }
 
 func (l *lending) LookupBytes(t goka.Table, key string) ([]byte, bool) {

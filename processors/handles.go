@@ -31,11 +31,13 @@ func (o Output[T]) EmitWith(ctx Scope, key string, value T, with Emit) {
 		return
 	}
 	mem = notNil(mem)
-	if arena != nil {
-		arena.Keep(mem)
-	}
 	with.Key, with.Value = mem[:n:n], mem[n:len(mem):len(mem)]
-	c.EmitRecord(o.Topic, with)
+	if arena == nil {
+		c.EmitRecord(o.Topic, with)
+		return
+	}
+	arena.Keep(mem)
+	arena.EmitKept(o.Topic, with)
 }
 
 // Delete writes a tombstone, with the input record's timestamp.

@@ -21,6 +21,9 @@ type Arena interface {
 	// Keep says what became of that slice: it stays as it is until the commit.
 	// One that outgrew the arena's memory needs no keeping, but may be handed in.
 	Keep(used []byte)
+	// EmitKept is EmitRecord of a key and a value that lie in kept memory, or in
+	// memory of their own: they are not copied.
+	EmitKept(topic goka.Stream, r Emit)
 }
 
 // Tables is implemented by contexts that hand out the encoded values of joined

@@ -62,7 +62,12 @@ type worker struct {
 	lastMoved time.Time
 	figures   figures
 
-	at whereabouts
+	at      whereabouts
+	out     kafka.Out // being produced: one for all, for it escapes
+	placing struct {  // the output that was produced to last
+		topic string
+		n     int32
+	}
 }
 
 // held is a task that the worker holds.
@@ -79,19 +84,18 @@ type held struct {
 
 // transaction is what is open.
 type transaction struct {
-	open     bool
-	ending   bool // no more records: commit as soon as nothing defers it
-	started  time.Time
-	sealed   time.Time
-	tasks    []*held
-	bytes    int64
-	records  int64
-	emits    int64
-	changes  int64
-	acks     []record.Position
-	releases []func()
-	cause    AbortCause
-	failed   map[int32]error
+	open    bool
+	ending  bool // no more records: commit as soon as nothing defers it
+	started time.Time
+	sealed  time.Time
+	tasks   []*held
+	bytes   int64 // of the input, and of what was emitted
+	records int64
+	emits   int64
+	changes int64
+	acks    []record.Position
+	cause   AbortCause
+	failed  map[int32]error
 }
 
 // awaiting is the outcome that the worker waits for.

@@ -284,13 +284,9 @@ func (w *worker) rewind() {
 	w.settleFailed()
 }
 
-// closeTxn gives back the memory of the input and forgets the transaction.
+// closeTxn forgets the transaction.
 func (w *worker) closeTxn() {
-	for i, release := range w.txn.releases {
-		release()
-		w.txn.releases[i] = nil
-	}
-	w.txn = transaction{tasks: w.txn.tasks[:0], releases: w.txn.releases[:0]}
+	w.txn = transaction{tasks: w.txn.tasks[:0]}
 }
 
 // rebuild is the way on where it is not known what the broker holds: memory is

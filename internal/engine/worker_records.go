@@ -75,12 +75,10 @@ func (w *worker) slice(h *held, b *evBatch) {
 		w.lastMoved = w.now
 	}
 	w.popBatch()
-	if !w.txn.open {
-		b.release()
-		return
+	if w.txn.open {
+		w.txn.bytes += b.bytes
 	}
-	w.txn.bytes += b.bytes
-	w.txn.releases = append(w.txn.releases, b.release)
+	b.release()
 }
 
 // checkPlace holds the first key of each stream against the group's hasher: what
@@ -99,7 +97,7 @@ func (w *worker) checkPlace(p record.Partition, records []record.Record) {
 // open begins a transaction, or lets the task take part in the open one.
 func (w *worker) open(h *held) {
 	if !w.txn.open {
-		w.txn = transaction{open: true, started: w.now, tasks: w.txn.tasks[:0], releases: w.txn.releases[:0]}
+		w.txn = transaction{open: true, started: w.now, tasks: w.txn.tasks[:0]}
 	}
 	for _, in := range w.txn.tasks {
 		if in == h {
@@ -112,21 +110,25 @@ func (w *worker) open(h *held) {
 func (w *worker) emit(outs []task.Out) {
 	for i := range outs {
 		o := &outs[i]
-		w.cfg.produce(&kafka.Out{
+		w.out = kafka.Out{
 			Topic: o.Topic, Partition: w.place(o.Topic, o.Key),
 			Key: o.Key, Value: o.Value, Headers: o.Headers, Timestamp: o.Timestamp,
-		})
+		}
+		w.cfg.produce(&w.out)
+		w.txn.bytes += int64(len(o.Key) + len(o.Value))
 	}
 	w.txn.emits += int64(len(outs))
 }
 
 // place returns the partition of a key in an output.
 func (w *worker) place(topic string, key []byte) int32 {
-	n := w.cfg.partitions[topic]
-	if n <= 1 {
+	if w.placing.topic != topic {
+		w.placing.topic, w.placing.n = topic, w.cfg.partitions[topic]
+	}
+	if w.placing.n <= 1 {
 		return 0
 	}
-	return w.cfg.plan.Hasher.Partition(key, n)
+	return w.cfg.plan.Hasher.Partition(key, w.placing.n)
 }
 
 // failTask notes that the task cannot go on. The open transaction is aborted: the

@@ -145,6 +145,9 @@ func (c *Cluster) ID() string { return c.id }
 // the older transaction protocol, 2 the one of KIP-890.
 func (c *Cluster) TransactionVersion() int16 { return c.txnVersion }
 
+// brokers returns how many brokers share the load, as far as is known.
+func (c *Cluster) brokers() int32 { return int32(max(1, len(c.cl.DiscoveredBrokers()))) }
+
 // Close ends all connections of the cluster's own; fetchers, producers and
 // members are closed by their owners, before.
 func (c *Cluster) Close() {

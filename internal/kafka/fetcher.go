@@ -15,11 +15,13 @@ import (
 
 // FetchConfig bounds a fetcher.
 type FetchConfig struct {
-	// MaxBytes is how much is asked for at a time from one broker; as much again
-	// may be buffered. Default 64 MiB.
+	// MaxBytes is how much is asked for at a time from all brokers together, but at
+	// least 1 MiB from each; as much again may be buffered. A batch of the log that
+	// is larger is fetched all the same, alone. Default 16 MiB.
 	MaxBytes int32
 	// MaxPartitionBytes is how much is asked for at a time from one partition.
-	// Default 4 MiB.
+	// Default 512 KiB: what is decoded of it still lies in the processor's cache when
+	// it is converted.
 	MaxPartitionBytes int32
 	// MaxWait is how long a broker may keep a request when there is nothing to
 	// say. Default 500 ms.
@@ -117,8 +119,8 @@ func (c *Cluster) NewFetcher(fc FetchConfig) (*Fetcher, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(cmp.Or(fc.MaxBytes, 64<<20)),
-		kgo.FetchMaxPartitionBytes(cmp.Or(fc.MaxPartitionBytes, 4<<20)),
+		kgo.FetchMaxBytes(max(1<<20, cmp.Or(fc.MaxBytes, 16<<20)/c.brokers())),
+		kgo.FetchMaxPartitionBytes(cmp.Or(fc.MaxPartitionBytes, 512<<10)),
 		kgo.FetchMaxWait(cmp.Or(fc.MaxWait, 500*time.Millisecond)),
 		kgo.WithPools(&f.pool),
 	)

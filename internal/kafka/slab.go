@@ -15,29 +15,55 @@ import (
 	"github.com/seed-73111be4/kappa/record"
 )
 
-// slabChunk is how many records are allocated together.
+// slab lends the client its records, so that producing does not allocate per
+// record. A chunk of which all records are acknowledged is lent again: what is
+// touched stays in the processor's cache, and memory follows what is in flight, not
+// what a transaction holds. A record whose promise has reported an error is never
+// lent again before reset, for the client may still be writing it.
+type slab struct {
+	acks    *acks
+	chunk   *chunk   // records of it are lent next, nil at first
+	lent    []*chunk // from here on oldest first, all records lent
+	headers []kgo.RecordHeader
+}
+
+// slabChunk is how many records a chunk has.
 const slabChunk = 512
 
-// slab lends the client its records and takes all of them back at once, so that
-// producing does not allocate per record.
-type slab struct {
-	chunks  []*[slabChunk]kgo.Record
-	used    int
-	headers []kgo.RecordHeader
+type chunk struct {
+	records [slabChunk]kgo.Record
+	used    int          // records lent
+	acked   atomic.Int32 // of them
+	// plain and tracked are the promises of its records.
 	plain   func(*kgo.Record, error)
 	tracked func(*kgo.Record, error)
 }
 
-func newSlab(a *acks) slab { return slab{plain: a.done, tracked: a.doneTracked} }
+func newSlab(a *acks) slab { return slab{acks: a} }
+
+func newChunk(a *acks) *chunk {
+	c := &chunk{}
+	c.plain = func(r *kgo.Record, err error) {
+		if a.done(r, err); err == nil {
+			c.acked.Add(1)
+		}
+	}
+	c.tracked = func(r *kgo.Record, err error) {
+		if a.doneTracked(r, err); err == nil {
+			c.acked.Add(1)
+		}
+	}
+	return c
+}
 
 // fill lends the next record and says which promise goes with it.
 func (s *slab) fill(o *Out) (*kgo.Record, func(*kgo.Record, error)) {
-	chunk, i := s.used/slabChunk, s.used%slabChunk
-	if chunk == len(s.chunks) {
-		s.chunks = append(s.chunks, new([slabChunk]kgo.Record))
+	if s.chunk == nil || s.chunk.used == slabChunk {
+		s.turn()
 	}
-	s.used++
-	r := &s.chunks[chunk][i]
+	c := s.chunk
+	r := &c.records[c.used]
+	c.used++
 	*r = kgo.Record{
 		Key:       o.Key,
 		Value:     o.Value,
@@ -49,9 +75,26 @@ func (s *slab) fill(o *Out) (*kgo.Record, func(*kgo.Record, error)) {
 		r.Headers = s.lend(o.Headers)
 	}
 	if o.Track {
-		return r, s.tracked
+		return r, c.tracked
 	}
-	return r, s.plain
+	return r, c.plain
+}
+
+// turn takes a chunk to lend from: the oldest one lent if it is back, else a new one.
+func (s *slab) turn() {
+	if s.chunk != nil {
+		s.lent = append(s.lent, s.chunk)
+	}
+	if len(s.lent) == 0 || s.lent[0].acked.Load() < slabChunk {
+		s.chunk = newChunk(s.acks)
+		return
+	}
+	s.chunk = s.lent[0]
+	n := copy(s.lent, s.lent[1:])
+	s.lent[n] = nil
+	s.lent = s.lent[:n]
+	s.chunk.used = 0
+	s.chunk.acked.Store(0)
 }
 
 func (s *slab) lend(hs []record.Header) []kgo.RecordHeader {
@@ -62,20 +105,28 @@ func (s *slab) lend(hs []record.Header) []kgo.RecordHeader {
 	return s.headers[from:len(s.headers):len(s.headers)]
 }
 
-// slabKeep bounds the memory that an idle producer holds on to.
-const slabKeep = 64 * slabChunk
+// slabKeep bounds the chunks that an idle producer holds on to.
+const slabKeep = 64
 
 // reset takes all records back. The client must not hold one any more.
 func (s *slab) reset() {
-	for i := 0; i*slabChunk < s.used; i++ {
-		clear(s.chunks[i][:min(slabChunk, s.used-i*slabChunk)])
+	if s.chunk != nil {
+		s.lent = append(s.lent, s.chunk)
+		s.chunk = nil
 	}
-	if len(s.chunks) > slabKeep/slabChunk {
-		s.chunks = s.chunks[: slabKeep/slabChunk : slabKeep/slabChunk]
+	if len(s.lent) > slabKeep {
+		clear(s.lent[slabKeep:])
+		s.lent = s.lent[:slabKeep]
+	}
+	for _, c := range s.lent {
+		if c.used > 0 {
+			clear(c.records[:]) // keep nothing alive
+			c.used = 0
+			c.acked.Store(slabChunk)
+		}
 	}
 	clear(s.headers)
 	s.headers = s.headers[:0]
-	s.used = 0
 }
 
 // acks gathers what became of a transaction's records. The client calls its

@@ -456,8 +456,13 @@ func (c *taskContext) Store(name string) processors.Store {
 }
 
 func (c *taskContext) EmitRecord(topic goka.Stream, r processors.Emit) {
+	r.Key, r.Value = c.arena.copy(r.Key), c.arena.copy(r.Value)
+	c.EmitKept(topic, r)
+}
+
+func (c *taskContext) EmitKept(topic goka.Stream, r processors.Emit) {
 	out := c.output(topic)
-	o := Out{Topic: out.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
+	o := Out{Topic: out.Topic, Key: r.Key, Value: r.Value, Headers: c.arena.headers(r.Headers), Timestamp: r.Timestamp}
 	if o.Timestamp == 0 {
 		o.Timestamp = c.rec.Timestamp
 	}

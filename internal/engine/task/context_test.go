@@ -203,12 +203,15 @@ func TestEmittedBytesStayUntilTheCommit(t *testing.T) {
 		v, header := []byte(msg.(string)), []byte("header")
 		ctx.Emit("out", ctx.Key(), v, goka.WithCtxEmitHeaders(goka.Headers{"h": header}))
 		out.Emit(ctx, ctx.Key(), v)
+		c := processors.FromContext(ctx)
+		in := c.Record()
+		c.EmitRecord("out", processors.Emit{Key: in.Key, Value: in.Value, Headers: in.Headers})
 		scribble(v)
 		scribble(header)
 	}))
 	var all []task.Out
 	for range 3000 {
-		rec := r.input("in", "key", strings.Repeat("v", 100))
+		rec := r.input("in", "key", strings.Repeat("v", 100), record.Header{Key: "h", Value: []byte("header")})
 		effects, err := r.task.Step("in", rec)
 		if err != nil {
 			t.Fatal(err)
@@ -216,12 +219,14 @@ func TestEmittedBytesStayUntilTheCommit(t *testing.T) {
 		all = append(all, effects.Emits...)
 		scribble(rec.Key)
 		scribble(rec.Value)
+		scribble(rec.Headers[0].Value)
+		rec.Headers[0].Key = ""
 	}
 	for _, o := range all {
 		if string(o.Key) != "key" || string(o.Value) != strings.Repeat("v", 100) {
 			t.Fatalf("%s has changed: %q=%q", o.Topic, o.Key, o.Value)
 		}
-		if len(o.Headers) > 0 && string(o.Headers[0].Value) != "header" {
+		if len(o.Headers) > 0 && (o.Headers[0].Key != "h" || string(o.Headers[0].Value) != "header") {
 			t.Fatal("the header has changed")
 		}
 	}

@@ -121,6 +121,26 @@ func (a *arena) bytes(b []byte) []byte {
 	return a.chunk[at:len(a.chunk):len(a.chunk)]
 }
 
+// copy is bytes, but nil stays nil.
+func (a *arena) copy(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return a.bytes(b)
+}
+
+// headers copies headers with their values.
+func (a *arena) headers(hs []record.Header) []record.Header {
+	if len(hs) == 0 {
+		return nil
+	}
+	out := make([]record.Header, len(hs))
+	for i, h := range hs {
+		out[i] = record.Header{Key: h.Key, Value: a.copy(h.Value)}
+	}
+	return out
+}
+
 func (a *arena) string(s string) []byte {
 	a.grow(len(s))
 	at := len(a.chunk)
