@@ -119,8 +119,8 @@ func (w *Writer) rewrite(ctx context.Context, run []Segment, until int64, c Segm
 	if total.DataBytes >= maxData {
 		return nil, fmt.Errorf("%w: %s: %d bytes are too many for a segment", ErrContradiction, w.log, total.DataBytes)
 	}
-	c.Start, c.MaxBytes = run[0].Start, maxData
-	s, err := w.Segment(ctx, c)
+	c.MaxBytes = maxData
+	s, err := w.SegmentAt(ctx, source.Origin, c)
 	if err != nil {
 		return nil, err
 	}

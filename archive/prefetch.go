@@ -179,11 +179,13 @@ func (p *prefetch) chunk(f *Footer, data []byte, blocks []Block, from int64) (*C
 		}
 	}
 	next = min(next, p.c.Until)
-	return &Chunk{
-		Raw: data[lo:max(lo, hi)], From: from,
-		Aborted: f.abortedIn(blocks[0].Base, next),
-		Next:    p.m.Log.Position(next, f.epochAt(next)),
-	}, nil
+	c := &Chunk{Raw: data[lo:max(lo, hi)], From: from, Next: p.m.Log.Position(next, f.epochAt(next))}
+	if len(c.Raw) > 0 {
+		// A transaction whose marker was left out must not be named: who decodes would
+		// wait for the marker and drop what the producer has committed since.
+		c.Aborted = f.abortedIn(headerOf(c.Raw).BaseOffset, next)
+	}
+	return c, nil
 }
 
 // boundary returns where the first batch begins that is meant, or the end.

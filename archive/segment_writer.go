@@ -11,9 +11,6 @@ import (
 
 // SegmentConfig says how a segment is written. The zero value is sane.
 type SegmentConfig struct {
-	// Start is the first offset that the segment answers for. Default: where the
-	// archive ends, 0 in an empty one.
-	Start int64
 	// MaxBytes is the size of data at which Append takes no more. Default 128 MiB, at
 	// most 1.75 GiB: Kafka's tools cannot open larger files.
 	MaxBytes int64
@@ -79,10 +76,20 @@ type SegmentWriter struct {
 	failed error
 }
 
-// Segment begins a segment. ctx is the whole upload's: when it ends, so does the
-// upload, and nothing is left of it. The first batch decides the object's name, so
-// nothing is sent before it.
+// Segment begins a segment that answers for offsets from the archive's end on, 0 in an
+// empty one. ctx is the whole upload's: when it ends, so does the upload, and nothing is
+// left of it. The first batch decides the object's name, so nothing is sent before it.
 func (w *Writer) Segment(ctx context.Context, c SegmentConfig) (*SegmentWriter, error) {
+	return w.segment(ctx, c, func(m *Manifest) int64 { return m.Next })
+}
+
+// SegmentAt is Segment from a given offset on: to begin an archive there, or to heal a
+// segment that begins there.
+func (w *Writer) SegmentAt(ctx context.Context, start int64, c SegmentConfig) (*SegmentWriter, error) {
+	return w.segment(ctx, c, func(*Manifest) int64 { return start })
+}
+
+func (w *Writer) segment(ctx context.Context, c SegmentConfig, startOf func(*Manifest) int64) (*SegmentWriter, error) {
 	if err := w.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -90,10 +97,7 @@ func (w *Writer) Segment(ctx context.Context, c SegmentConfig) (*SegmentWriter, 
 	if w.broken != nil {
 		return nil, w.broken
 	}
-	start := c.Start
-	if start <= 0 {
-		start = w.manifest.Next
-	}
+	start := startOf(w.manifest)
 	id, err := w.a.newSegmentID()
 	if err != nil {
 		return nil, err
