@@ -21,6 +21,7 @@ var floors = map[string]float64{
 	"sources":                2,
 	"sources/kafka":          2.5,
 	"sources/sourcetest":     2.5,
+	"sources/tiered":         2.5,
 	"internal/control":       2,
 	"topology":               3,
 	"internal/engine/task":   4,

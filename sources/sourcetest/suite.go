@@ -200,10 +200,11 @@ func aborted(p *poller) {
 	p.Log.Write(part, true, "a")
 	p.Log.Write(part, false, "z")
 	p.Log.Write(part, true, "b")
-	p.seek(part, 0, 1)
-	p.until(part, "a", "b")
-	p.seek(part, 1, 2) // in the midst of what was aborted
-	p.until(part, "a", "b")
+	// x y - a - z - b -
+	for from, want := range [][]string{{"a", "b"}, {"a", "b"}, {"a", "b"}, {"a", "b"}, {"b"}, {"b"}, {"b"}, {"b"}} {
+		p.seek(part, int64(from), uint64(1+from))
+		p.until(part, want...)
+	}
 }
 
 func independent(p *poller) {
