@@ -20,7 +20,7 @@ func (a *Archive) Latest(ctx context.Context, l Log) (*Manifest, error) {
 	}
 	for n := 1; ; n++ {
 		m, err := a.latest(ctx, l)
-		if err == nil || !isNotFound(err) || n >= a.c.Tries {
+		if err == nil || !isGone(err) || n >= a.c.Tries {
 			return m, err
 		}
 		// A listing that lags behind has named a manifest that is already removed.
@@ -41,11 +41,16 @@ func (a *Archive) latest(ctx context.Context, l Log) (*Manifest, error) {
 			return nil, err
 		}
 	}
-	m, err = a.forward(ctx, l, number, m) // a listing may lag behind
-	if err == nil && m == nil {
+	newest, err := a.forward(ctx, l, number, m) // a listing may lag behind
+	switch {
+	case err != nil:
+		return nil, err
+	case newest == nil:
 		return nil, fmt.Errorf("%s: %w", l, ErrNotArchived)
+	case newest != m && m != nil:
+		err = a.stillThere(ctx, m)
 	}
-	return m, err
+	return newest, err
 }
 
 // listNewest returns the highest number that a listing shows, 0 for none.
@@ -124,29 +129,44 @@ func (a *Archive) Refresh(ctx context.Context, m *Manifest) (*Manifest, error) {
 	newest := m
 	for range farBehind {
 		next, err := a.manifest(ctx, m.Log, newest.Number+1)
-		if isNotFound(err) {
-			return a.stillThere(ctx, newest)
+		if err == nil {
+			newest = next
+			continue
 		}
-		if err != nil {
+		if !isNotFound(err) {
 			return nil, err
 		}
-		newest = next
+		if err := a.stillThere(ctx, m); !isGone(err) {
+			return newest, err
+		}
+		break
 	}
 	return a.Latest(ctx, m.Log)
 }
 
-// stillThere returns m unless it has been removed as too old, and its successors with
-// it: then having none means nothing.
-func (a *Archive) stillThere(ctx context.Context, m *Manifest) (*Manifest, error) {
-	found, err := a.exists(ctx, m.Log.manifestKey(m.Number))
-	if err != nil {
-		return nil, err
+// stillThere says NotFound where m has been removed as too old. Then the number after
+// it proves nothing: its manifest may be removed, too, or be a zombie's that has found
+// the number free. Manifests are removed from the lowest number on, so while m is there
+// what follows it is the chain.
+func (a *Archive) stillThere(ctx context.Context, m *Manifest) error {
+	key := m.Log.manifestKey(m.Number)
+	found, err := a.exists(ctx, key)
+	if err == nil && !found {
+		return &goneError{key: key}
 	}
-	if found {
-		return m, nil
-	}
-	return a.Latest(ctx, m.Log)
+	return err
 }
+
+// goneError says that a manifest was removed while its successors were looked for.
+type goneError struct{ key string }
+
+func isGone(err error) bool {
+	var gone *goneError
+	return errors.As(err, &gone) || isNotFound(err)
+}
+
+// Error implements error.
+func (e *goneError) Error() string { return e.key + " was removed meanwhile" }
 
 // Logs returns what the archive has: every log with a manifest or a segment, by
 // cluster, topic, topic id and partition. It lists folders, one request for each topic

@@ -17,8 +17,10 @@ type SegmentConfig struct {
 	// BlockBytes is how much data is indexed, checked and read as one; larger batches
 	// are blocks of their own. Default 64 KiB.
 	BlockBytes int
-	// PartBytes is how much an upload in parts holds in memory, PartsAhead times.
-	// Defaults 5 MiB (the smallest that S3 takes) and 2.
+	// PartBytes is the size of an upload's parts, PartsAhead how many are under way.
+	// Defaults 5 MiB (the smallest that S3 takes) and 2. What an open segment holds in
+	// memory is up to the bucket's driver: file:// nothing, mem:// all, S3 the first
+	// 16 MiB and then PartsAhead+1 parts.
 	PartBytes  int
 	PartsAhead int
 	// Compacted says that the topic is compacted at present.

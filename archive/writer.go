@@ -152,6 +152,7 @@ func (w *Writer) confirm(ctx context.Context, m *Manifest) error {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
 	if !found {
+		_ = w.a.delete(ctx, w.log.manifestKey(m.Number)) // as well as we can: Collect will
 		return &FencedError{Log: w.log, Number: m.Number}
 	}
 	return nil

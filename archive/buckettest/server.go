@@ -76,6 +76,13 @@ func (s *S3) Fault(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
+// Clear removes all faults.
+func (s *S3) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // Pending returns how many times faults are still to happen.
 func (s *S3) Pending() int {
 	s.mu.Lock()
