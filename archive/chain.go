@@ -133,6 +133,9 @@ func (a *Archive) Refresh(ctx context.Context, m *Manifest) (*Manifest, error) {
 			newest = next
 			continue
 		}
+		if errors.Is(err, ErrCorrupt) {
+			break // it may have been recovered by a later one
+		}
 		if !isNotFound(err) {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ import (
 type Manifest struct {
 	Log        Log
 	Number     uint64
-	Previous   uint32 // checksum of manifest Number-1, 0 for the first
+	Previous   uint32 // checksum of manifest Number-1; 0 for the first, and after Recover
 	Writer     WriterID
 	Created    int64 // milliseconds since the Unix epoch
 	Partitions int32 // of the topic, when the manifest was written

@@ -58,9 +58,9 @@ func (a *Archive) Verify(ctx context.Context, m *Manifest, c VerifyConfig) (*Ver
 }
 
 // verifyChain checks that each manifest names its predecessor, as far back as there are
-// any.
+// any; one that was recovered names none.
 func (a *Archive) verifyChain(ctx context.Context, m *Manifest, v *Verified) error {
-	for sum := m.Previous; m.Number > 1; {
+	for sum := m.Previous; m.Number > 1 && sum != 0; {
 		previous, err := a.manifest(ctx, m.Log, m.Number-1)
 		if isNotFound(err) {
 			return nil
