@@ -17,6 +17,10 @@ import (
 // ErrClosed is returned by Poll after Close.
 var ErrClosed = errors.New("the source is closed")
 
+// ErrAway says that something which a source needs cannot be reached at present: try
+// again.
+var ErrAway = errors.New("not reachable at present")
+
 // Seek starts a partition, or starts it anew, at an exact offset.
 type Seek struct {
 	Partition record.Partition

@@ -13,12 +13,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/sources"
 	live "github.com/seed-73111be4/kappa/sources/kafka"
+	"github.com/seed-73111be4/kappa/sources/tiered"
 	"github.com/seed-73111be4/kappa/state"
 	"github.com/seed-73111be4/kappa/state/pebble"
 	"github.com/seed-73111be4/kappa/topology"
@@ -35,6 +39,7 @@ type Engine struct {
 	db       state.DB
 	groups   []*group
 	lookups  map[string]Lookup
+	budget   *archive.Budget // of all that is read ahead from the archive
 
 	mu       sync.Mutex // guards err, running, stopping
 	err      error
@@ -60,6 +65,7 @@ func Start(ctx context.Context, plans []*topology.Plan, o Options) (*Engine, err
 		return nil, err
 	}
 	e := &Engine{o: o, stopped: make(chan struct{}), lookups: map[string]Lookup{}}
+	e.budget = archive.NewBudget(archive.BudgetConfig{MemoryBytes: o.ArchiveBytes})
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.start(ctx, plans); err != nil {
 		e.begin()
@@ -146,7 +152,7 @@ func (g *group) join(ctx context.Context) (err error) {
 	if err := g.survey(); err != nil {
 		return err
 	}
-	if g.source, err = live.Open(o.Cluster, kafka.FetchConfig{}); err != nil {
+	if g.source, err = g.engine.openSource(g.log); err != nil {
 		return fmt.Errorf("group %s: %w", g.plan.Group, err)
 	}
 	g.engine.run.Go(func() { g.poll(g.engine.ctx) })
@@ -160,6 +166,15 @@ func (g *group) join(ctx context.Context) (err error) {
 		return fmt.Errorf("group %s: %w", g.plan.Group, err)
 	}
 	return nil
+}
+
+// openSource returns where a group's input comes from.
+func (e *Engine) openSource(log *slog.Logger) (sources.Source, error) {
+	l, err := live.Open(e.o.Cluster, kafka.FetchConfig{})
+	if err != nil || e.o.Archive == nil {
+		return l, err
+	}
+	return tiered.Open(tiered.Config{Archive: e.o.Archive, Live: l, Cluster: e.o.Cluster, Budget: e.budget, Log: log}), nil
 }
 
 // Wait blocks until the engine has ended and returns why: nil after Stop, the

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/internal/engine/task"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/state"
@@ -50,6 +51,12 @@ type Options struct {
 	Compression        string        // of what is produced: none, snappy, lz4, zstd; none
 	Replication        int16         // of topics that the engine creates; the broker's default
 
+	// Archive holds the past of input topics: what is in it and not in Kafka any more
+	// can be read as if it were. Default: none.
+	Archive *archive.Archive
+	// ArchiveBytes is the memory for what is read ahead from the archive; 64 MiB.
+	ArchiveBytes int64
+
 	// PauseFailed keeps the process running when a task fails; the others go on.
 	// Default: the engine stops with the task's error.
 	PauseFailed bool
@@ -86,6 +93,7 @@ func (o Options) withDefaults(groups []string) (Options, error) {
 	set(&o.Workers, runtime.GOMAXPROCS(0))
 	set(&o.MemoryBytes, 256<<20)
 	set(&o.CacheBytes, 64<<20)
+	set(&o.ArchiveBytes, 64<<20)
 	set(&o.TransactionTimeout, 10*time.Second)
 	set(&o.SessionTimeout, 10*time.Second)
 	set(&o.RebalanceTimeout, time.Minute)
@@ -105,7 +113,7 @@ func (o Options) withDefaults(groups []string) (Options, error) {
 func (o Options) validate() error {
 	for name, v := range map[string]int64{
 		"commit interval": int64(o.CommitInterval), "batch bytes": o.BatchBytes, "overlay bytes": o.OverlayBytes,
-		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval), "standbys": int64(o.Standbys),
+		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval), "standbys": int64(o.Standbys), "archive memory": o.ArchiveBytes,
 	} {
 		if v < 0 {
 			return fmt.Errorf("engine: %s is negative", name)

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-73111be4/kappa/internal/engine/task"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/sources"
 	"github.com/seed-73111be4/kappa/state"
 	"github.com/seed-73111be4/kappa/state/changelog"
 	"github.com/seed-73111be4/kappa/topology"
@@ -103,7 +104,7 @@ func (g *group) openAfter(ctx context.Context, before *openTask, e doRestore) (*
 func (g *group) openPatiently(ctx context.Context, e doRestore) (*task.Task, error) {
 	for n := 1; ; n++ {
 		core, err := g.open(ctx, e.partition, e.topics)
-		if err == nil || ctx.Err() != nil || !kafka.Transient(err) {
+		if err == nil || ctx.Err() != nil || !kafka.Transient(err) && !errors.Is(err, sources.ErrAway) {
 			return core, err
 		}
 		g.log.Warn("restore has to wait", "task", e.partition, "err", err)

@@ -10,6 +10,7 @@ package tiered
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -306,7 +307,8 @@ func (s *Source) takeFrom(p *part, limit int64, out []sources.Fetched) []sources
 	return out
 }
 
-// Ends says where partitions begin, in the archive or in Kafka, and end, in Kafka.
+// Ends says where partitions begin, in the archive or in Kafka, and end, in Kafka. An
+// archive that cannot be asked is a sources.ErrAway: without it nobody knows.
 func (s *Source) Ends(ctx context.Context, parts ...record.Partition) (map[record.Partition]record.Ends, error) {
 	ends, err := s.c.Live.Ends(ctx, parts...)
 	if err != nil {
@@ -314,8 +316,11 @@ func (s *Source) Ends(ctx context.Context, parts ...record.Partition) (map[recor
 	}
 	for p, e := range ends {
 		m, err := s.manifest(ctx, p, e.TopicID)
+		if err != nil && passing(err) {
+			err = fmt.Errorf("%w: %w", sources.ErrAway, err)
+		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("where the archive of %s begins: %w", p, err)
 		}
 		if m != nil && m.Start() < e.Start {
 			e.Start = m.Start()
