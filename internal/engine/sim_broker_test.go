@@ -22,7 +22,8 @@ type simBroker struct {
 	group    *simGroup
 	offsets  map[record.Partition]int64 // committed for the group, markers written
 	requests []*simRequest
-	last     map[int32]uint64 // of the positions decided to be committed, by task
+	last     map[int32]uint64  // of the positions decided to be committed, by task
+	rig      func(*simRequest) // decides what becomes of requests, where it is not nil
 }
 
 func newBroker(w *world) *simBroker {
@@ -97,6 +98,7 @@ const (
 	fateDropped      // never arrives
 	fateLate         // arrives after the sender has given up
 	fateRefused      // a broker says no before anything has happened
+	fateAgain        // carried out; the answer is lost, and the client asks again
 )
 
 // simRequest is a request on its way to the broker, or its answer on the way back.
@@ -115,6 +117,9 @@ type simRequest struct {
 // send puts a request on its way.
 func (b *simBroker) send(name string, late bool, exec func() bool, answer func(fate)) *simRequest {
 	r := &simRequest{name: name, exec: exec, answer: answer, fate: b.draw(late)}
+	if b.rig != nil {
+		b.rig(r)
+	}
 	b.requests = append(b.requests, r)
 	return r
 }
@@ -130,6 +135,8 @@ func (b *simBroker) draw(late bool) fate {
 		return fateLate
 	case w.chance(f.refused):
 		return fateRefused
+	case w.chance(f.again):
+		return fateAgain
 	}
 	return fateArrives
 }
@@ -149,6 +156,12 @@ func (r *simRequest) act(w *world) {
 	case r.answer == nil && w.chance(4):
 		w.say("%s: gone with its sender", r.name)
 		r.drop(w)
+	case r.fate == fateAgain && r.answer != nil:
+		if r.exec() {
+			w.say("%s: asked again", r.name)
+			r.fate = fateArrives
+		}
+		r.notBefore = w.now.Add(w.between(0, 100*time.Millisecond))
 	case !r.exec():
 		r.notBefore = w.now.Add(w.between(time.Millisecond, 10*time.Millisecond))
 	case r.answer == nil:
@@ -173,7 +186,7 @@ func (r *simRequest) drop(w *world) {
 }
 
 func (f fate) String() string {
-	return [...]string{"arrives", "answer lost", "dropped", "late", "refused"}[f]
+	return [...]string{"arrives", "answer lost", "dropped", "late", "refused", "asked again"}[f]
 }
 
 // leave is for requests whose sender is gone: they may still arrive.

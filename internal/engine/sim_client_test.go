@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -19,6 +20,9 @@ type simClient struct {
 	id      *simTxnID
 	epoch   int
 	open    bool
+	expiry  time.Time // when the client gives the open transaction up
+	unsure  bool      // whether records were written
+	doubt   bool      // whether it was committed
 	offsets bool
 	acked   int
 	ends    map[record.Partition]int64
@@ -60,7 +64,12 @@ func (c *simClient) produce(o *kafka.Out) {
 	if c.failed.Outcome != kafka.OK {
 		return
 	}
-	c.open = true
+	if w := c.r.w; !c.open {
+		c.open, c.expiry = true, w.now.Add(w.faults.txnTimeout)
+	} else if w.now.After(c.expiry) {
+		c.failed = kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}
+		return
+	}
 	l := c.r.w.broker.log(o.Topic, o.Partition)
 	if c.r.w.mutant.positionsOutside && isPositions(o) {
 		l.append(simEntry{rec: cloneRecord(o.Key, o.Value, o.Headers, o.Timestamp)})
@@ -87,19 +96,25 @@ func (p *outPart) act(w *world) {
 	id, epoch := c.id, c.epoch
 	var base int64
 	var err error
+	written := false
 	w.say("%s sends %d to %s", c.r, len(outs), p.log.part)
 	c.request("produce", w.faults.transactions2, func() bool {
+		if written {
+			base, err = id.again(w, epoch, p.log, base)
+			return true
+		}
 		base, err = id.produce(w, epoch, p.log, outs)
+		written = err == nil
 		return !errors.Is(err, errBusy)
 	}, func(f fate) {
 		p.sending = false
 		switch {
-		case f == fateArrives && err == nil, f == fateLost && err == nil && w.chance(2): // sent again, and known
+		case f == fateArrives && err == nil:
 			p.acknowledge(base, outs)
 		case f == fateArrives:
-			c.failed = kafka.Result{Outcome: kafka.Fenced, Err: err}
+			c.failed = judged(f, err, kafka.Aborted)
 		default:
-			c.failed = kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}
+			c.failed, c.unsure = kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}, f != fateRefused
 		}
 	})
 }
@@ -142,6 +157,11 @@ func (c *simClient) sending() bool {
 	return slices.ContainsFunc(c.parts, func(p *outPart) bool { return p.sending })
 }
 
+// whole reports whether all of the transaction is acknowledged.
+func (c *simClient) whole() bool {
+	return c.open && c.acked > 0 && c.failed.Outcome == kafka.OK && c.flushed()
+}
+
 func (c *simClient) acks() []record.Position {
 	var out []record.Position
 	for p, end := range c.ends {
@@ -158,7 +178,7 @@ func (c *simClient) acks() []record.Position {
 
 // reset makes ready for the next transaction.
 func (c *simClient) reset() {
-	c.open, c.offsets, c.acked, c.failed = false, false, 0, kafka.Result{}
+	c.open, c.unsure, c.offsets, c.acked, c.failed = false, false, false, 0, kafka.Result{}
 	c.parts = nil
 	clear(c.ends)
 }
@@ -174,7 +194,7 @@ func judged(f fate, err error, unknown kafka.Outcome) kafka.Result {
 		return kafka.Result{}
 	case errors.Is(err, kerr.InvalidProducerEpoch), errors.Is(err, kerr.FencedInstanceID):
 		return kafka.Result{Outcome: kafka.Fenced, Err: err}
-	case errors.Is(err, kerr.InvalidTxnState):
+	case errors.Is(err, kerr.InvalidTxnState), errors.Is(err, kerr.OutOfOrderSequenceNumber):
 		return kafka.Result{Outcome: kafka.Unknown, Err: err}
 	}
 	return kafka.Result{Outcome: kafka.Stale, Err: err}

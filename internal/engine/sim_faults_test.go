@@ -19,6 +19,7 @@ type simFaults struct {
 	dropped   int // requests lost
 	late      int // requests that arrive after their sender has given up
 	refused   int // requests that are refused
+	again     int // answers lost, of requests that the client sends again
 	clean     int // a log is compacted once in so many steps
 	lag       int // appends that are replicated later
 	unread    int // reads of a restore that fail
@@ -69,6 +70,7 @@ func drawFaults(rng *rand.Rand) simFaults {
 		f.blows[i] = rng.IntN(4)
 	}
 	f.blows[blowCrash]++
+	f.again = seldom(15)
 	f.clean, f.retention = seldom(100), 24*time.Hour
 	if rng.IntN(3) == 0 { // deletions vanish soon; clocks have to be right then
 		f.retention, f.blows[blowSkew], f.clean = 8*time.Second, 0, 20
@@ -179,7 +181,7 @@ func (w *world) hit(p *simProcess, kind blow) {
 func (w *world) calm() {
 	w.chaos = false
 	f := &w.faults
-	f.lost, f.dropped, f.late, f.refused, f.diskError, f.unread = 0, 0, 0, 0, 0, 0
+	f.lost, f.dropped, f.late, f.refused, f.again, f.diskError, f.unread = 0, 0, 0, 0, 0, 0, 0
 	f.markers, f.requests, f.stores, f.restores = 10, 10, 10, 10
 	f.pace = 2 * time.Millisecond
 	w.say("calm")

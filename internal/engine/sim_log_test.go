@@ -13,8 +13,17 @@ type simLog struct {
 	b       *simBroker
 	part    record.Partition
 	entries []simEntry
+	start   int64    // what lies before has been deleted
 	high    int64    // high watermark: what is replicated
 	open    []*txnIn // transactions without a marker here, by first offset
+	misled  misled   // before transaction.version 2
+}
+
+// misled is an epoch whose records came again after their transaction's end: the
+// partition takes what follows for out of order.
+type misled struct {
+	id    *simTxnID
+	epoch int
 }
 
 type simEntry struct {
@@ -41,6 +50,9 @@ func (l *simLog) stable() int64 {
 	}
 	return l.high
 }
+
+// holds reports whether an offset can be read from, now or when there is more.
+func (l *simLog) holds(offset int64) bool { return offset >= l.start && offset <= l.end() }
 
 // append adds an entry; it may be replicated at once or later.
 func (l *simLog) append(e simEntry) int64 {

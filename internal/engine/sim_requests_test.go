@@ -48,59 +48,84 @@ func (r *simRunner) init(op *simOp) {
 }
 
 func (r *simRunner) addOffsets(op *simOp, e doOffsets) {
-	c := r.client
-	if !c.open || c.acked == 0 {
+	c, w := r.client, r.w
+	if !c.whole() || w.now.After(c.expiry) {
 		op.answer = evOffsets{kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}}
 		return
 	}
 	c.offsets = true
 	var err error
 	epoch, fence, positions := c.epoch, e.fence, e.positions
-	c.request("offsets", r.w.faults.transactions2, func() bool {
-		err = c.id.addOffsets(r.w, epoch, fence, positions)
+	commit := func() {
+		c.request("offsets", w.faults.transactions2, func() bool {
+			err = c.id.addOffsets(w, epoch, fence, positions)
+			return !errors.Is(err, errBusy)
+		}, func(f fate) {
+			op.answer = evOffsets{judged(f, err, kafka.Aborted)}
+		})
+	}
+	if w.faults.transactions2 {
+		commit()
+		return
+	}
+	c.request("group", false, func() bool {
+		err = c.id.addGroup(w, epoch)
 		return !errors.Is(err, errBusy)
 	}, func(f fate) {
-		op.answer = evOffsets{judged(f, err, kafka.Aborted)}
+		if res := judged(f, err, kafka.Aborted); res.Outcome != kafka.OK {
+			op.answer = evOffsets{res}
+			return
+		}
+		commit()
 	})
 }
 
+// end ends the transaction, where the client would ask for it.
 func (r *simRunner) end(op *simOp, commit bool) {
-	c, outcome, name := r.client, txnAborted, "abort"
-	if !c.open {
+	c := r.client
+	answer := func(o kafka.Outcome) { op.answer = evEnded{kafka.Result{Outcome: o, Err: errNoAnswer}} }
+	switch {
+	case !c.open:
 		op.answer = evEnded{}
-		return
-	}
-	if commit {
-		outcome, name = txnCommitted, "commit"
-	} else {
+	case c.doubt:
+		answer(kafka.Unknown)
+	case commit && !c.whole():
+		answer(kafka.Aborted)
+	case commit:
+		r.endTxn(op, "commit", txnCommitted)
+	default:
 		c.parts = slices.DeleteFunc(c.parts, func(p *outPart) bool { return !p.sending })
-		if c.offsets && c.acked == 0 {
-			op.answer = evEnded{kafka.Result{Outcome: kafka.Unknown, Err: errNoAnswer}}
-			return
-		}
-		if c.acked == 0 && c.failed.Outcome == kafka.OK { // nothing was ever sent
+		switch {
+		case c.unsure && (r.w.broker.rig != nil || r.w.chance(2)), c.offsets && c.acked == 0:
+			answer(kafka.Unknown)
+		case c.acked == 0 && c.failed.Outcome == kafka.OK: // nothing was ever sent
 			c.reset()
 			op.answer = evEnded{}
-			return
+		default:
+			r.endTxn(op, "abort", txnAborted)
 		}
 	}
-	if commit && (c.failed.Outcome != kafka.OK || c.acked == 0) {
-		op.answer = evEnded{kafka.Result{Outcome: kafka.Aborted, Err: errNoAnswer}}
-		return
-	}
+}
+
+func (r *simRunner) endTxn(op *simOp, name string, outcome txnOutcome) {
+	c, was := r.client, r.client.epoch
 	var epoch int
 	var err error
 	c.request(name, true, func() bool {
-		epoch, err = c.id.endTxn(r.w, c.epoch, outcome)
+		epoch, err = c.id.endTxn(r.w, was, outcome)
 		return !errors.Is(err, errBusy)
 	}, func(f fate) {
 		res := judged(f, err, kafka.Unknown)
-		if f == fateRefused && !commit {
+		if f == fateRefused && outcome == txnAborted {
 			res = kafka.Result{Outcome: kafka.Unknown, Err: errNoAnswer}
 		}
-		if res.Outcome == kafka.OK {
+		switch res.Outcome {
+		case kafka.OK:
 			c.epoch = epoch
 			c.reset()
+		case kafka.Aborted:
+		default:
+			c.doubt = outcome == txnCommitted
 		}
 		op.answer = evEnded{res}
 	})

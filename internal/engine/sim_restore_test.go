@@ -213,13 +213,16 @@ type simReader struct {
 func (r *simReader) Next(context.Context) (record.Batch, error) {
 	s := r.s
 	ready := func() bool {
-		return r.l.stable() > r.next || s.o.cancelled || (s.p.w.mutant.readUncommitted && r.l.high > r.next)
+		return r.l.stable() > r.next || !r.l.holds(r.next) || s.o.cancelled || (s.p.w.mutant.readUncommitted && r.l.high > r.next)
 	}
 	if !s.c.pause(ready) || s.o.cancelled {
 		return record.Batch{}, errKilled
 	}
 	if s.p.w.chance(s.p.w.faults.unread) {
 		return record.Batch{}, errNoAnswer
+	}
+	if !r.l.holds(r.next) {
+		return record.Batch{}, record.ErrOffsetOutOfRange
 	}
 	records, next := r.l.read(r.next, 1+s.p.w.rng.IntN(40))
 	r.next = next

@@ -18,7 +18,6 @@ type simTxnID struct {
 	run     *simTxnRun // the transaction that is open or ending
 	started time.Time
 	ended   txnOutcome // of the last transaction
-	fenced  bool       // which its producer did not end itself
 	todo    []*simLog  // without a marker yet; nil is the log of the group's offsets
 }
 
@@ -66,7 +65,6 @@ func (id *simTxnID) init(w *world) (epoch int, err error) {
 	case txnOngoing:
 		id.epoch++
 		id.end(w, txnAborted)
-		id.fenced = true
 		return 0, errBusy
 	case txnEnding:
 		return 0, errBusy
@@ -100,6 +98,9 @@ func (id *simTxnID) produce(w *world, epoch int, l *simLog, outs []kafka.Out) (b
 	if err := id.begin(w, epoch); err != nil {
 		return 0, err
 	}
+	if l.misled == (misled{id, epoch}) {
+		return 0, kerr.OutOfOrderSequenceNumber
+	}
 	id.run.logs = append(id.run.logs, l)
 	l.open = append(l.open, &txnIn{txn: id.run, epoch: epoch, first: l.end()})
 	return id.write(l, outs), nil
@@ -114,8 +115,35 @@ func (id *simTxnID) write(l *simLog, outs []kafka.Out) int64 {
 	return base
 }
 
+// again answers a produce request that has been carried out before: nothing is
+// written twice, nor after the transaction's end.
+func (id *simTxnID) again(w *world, epoch int, l *simLog, base int64) (int64, error) {
+	if id.run != nil {
+		if in := l.inTxn(id.run); in != nil && in.epoch == epoch {
+			return base, nil
+		}
+	}
+	if !w.faults.transactions2 && epoch == id.epoch {
+		l.misled = misled{id, epoch}
+		return 0, kerr.InvalidTxnState
+	}
+	return 0, kerr.InvalidProducerEpoch
+}
+
+// addGroup announces the group's offsets, as it was before transaction.version 2.
+func (id *simTxnID) addGroup(w *world, epoch int) error {
+	if err := id.begin(w, epoch); err != nil {
+		return err
+	}
+	id.run.withMark = true
+	return nil
+}
+
 // addOffsets makes the group's offsets part of the transaction.
 func (id *simTxnID) addOffsets(w *world, epoch int, f kafka.Fence, ps []record.Position) error {
+	if !w.faults.transactions2 && epoch == id.epoch && (id.state != txnOngoing || !id.run.withMark) {
+		return kerr.InvalidTxnState
+	}
 	if err := id.begin(w, epoch); err != nil {
 		return err
 	}
@@ -129,7 +157,10 @@ func (id *simTxnID) addOffsets(w *world, epoch int, f kafka.Fence, ps []record.P
 	return nil
 }
 
-// endTxn decides the transaction. It returns the epoch of the next.
+// endTxn decides the transaction. It returns the epoch of the next. Since
+// transaction.version 2 the coordinator takes an end under the epoch before for one
+// that it has been asked before, though it was its own: of a transaction that timed
+// out, or stood in the way of an heir.
 func (id *simTxnID) endTxn(w *world, epoch int, o txnOutcome) (int, error) {
 	two := w.faults.transactions2
 	switch {
@@ -142,7 +173,6 @@ func (id *simTxnID) endTxn(w *world, epoch int, o txnOutcome) (int, error) {
 	case epoch == id.epoch && id.state == txnIdle && two && o == txnAborted:
 		id.epoch++ // an empty transaction may be aborted
 		return id.epoch, nil
-	case id.fenced:
 	case epoch == id.epoch && !two, two && epoch == id.epoch-1 && id.state != txnOngoing: // asked again
 		if id.ended == o {
 			return id.epoch, nil
@@ -153,7 +183,7 @@ func (id *simTxnID) endTxn(w *world, epoch int, o txnOutcome) (int, error) {
 }
 
 func (id *simTxnID) end(w *world, o txnOutcome) {
-	id.run.outcome, id.ended, id.state, id.fenced = o, o, txnEnding, false
+	id.run.outcome, id.ended, id.state = o, o, txnEnding
 	w.say("%s: %s", id.name, map[txnOutcome]string{txnCommitted: "commits", txnAborted: "aborts"}[o])
 	id.todo = append(id.todo[:0], id.run.logs...)
 	if id.run.withMark {
@@ -196,7 +226,6 @@ func (id *simTxnID) expire(w *world) {
 		w.say("%s: timed out", id.name)
 		id.epoch++
 		id.end(w, txnAborted)
-		id.fenced = true
 	}
 }
 

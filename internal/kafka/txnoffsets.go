@@ -34,7 +34,7 @@ func (p *Producer) CommitOffsets(ctx context.Context, f Fence, pos []record.Posi
 	}
 	ctx, cancel := p.within(ctx, p.expiry)
 	defer cancel()
-	if err := p.learnIDs(ctx, pos); err != nil {
+	if err := p.retried(ctx, func() error { return p.learnIDs(ctx, pos) }); err != nil {
 		return judge(offsetsStep, err)
 	}
 	p.offsets = true
@@ -182,7 +182,7 @@ func (p *Producer) retried(ctx context.Context, fn func() error) error {
 	defer cancel()
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := fn()
-		if !passing(err) || !pause(ctx, wait) {
+		if again := passing(err) || err != nil && Transient(err); !again || !pause(ctx, wait) {
 			return err
 		}
 	}
