@@ -52,6 +52,9 @@ func partitionFigures(l *lab) error {
 				Of: fmt.Sprintf("%d partition", l.partitions[0]), Target: atMost(2),
 				Note: fmt.Sprintf("%s µs a record at %s records/s, one worker", number(c.micros()), number(float64(c.records)/c.seconds)),
 			}
+			if c.fed > 0 {
+				w.Note += fmt.Sprintf("; %s records/s were fed", number(float64(c.fed)/c.seconds))
+			}
 			l.report.add(w)
 			l.logf("%s: %s", w.Case, w.Note)
 		}

@@ -105,7 +105,7 @@ type feeder struct {
 	topic  string
 	gen    *generator
 	client *kgo.Client
-	next   int64
+	fed    atomic.Int64 // records
 	slab   []kgo.Record
 	failed atomic.Pointer[error]
 }
@@ -127,9 +127,9 @@ func (f *feeder) feed(ctx context.Context, n int64, at time.Time) {
 		}
 		r := &f.slab[0]
 		f.slab = f.slab[1:]
-		r.Key, r.Value = f.gen.next(f.next)
+		r.Key, r.Value = f.gen.next(f.fed.Load())
 		r.Topic, r.Partition, r.Timestamp = f.topic, record.FNV1a.Partition(r.Key, f.in.Partitions), at
-		f.next++
+		f.fed.Add(1)
 		f.client.Produce(ctx, r, f.produced)
 	}
 }
@@ -155,12 +155,14 @@ func (f *feeder) close(ctx context.Context) error {
 
 // fill produces a whole input to a topic.
 func fill(ctx context.Context, brokers []string, topic string, in input) error {
-	f, err := newFeeder(brokers, topic, in, 5*time.Millisecond)
+	// Many partitions take longer until each has a batch that is worth sending.
+	linger := time.Duration(5+in.Partitions/10) * time.Millisecond
+	f, err := newFeeder(brokers, topic, in, linger)
 	if err != nil {
 		return err
 	}
-	for f.next < in.Records {
-		f.feed(ctx, min(10_000, in.Records-f.next), time.Now())
+	for left := in.Records; left > 0; left = in.Records - f.fed.Load() {
+		f.feed(ctx, min(10_000, left), time.Now())
 	}
 	return f.close(ctx)
 }
@@ -171,7 +173,7 @@ func (f *feeder) pace(ctx context.Context, rate float64) {
 	const step = 2 * time.Millisecond
 	tick := time.NewTicker(step)
 	defer tick.Stop()
-	begin, first := time.Now(), f.next
+	begin, first := time.Now(), f.fed.Load()
 	for due := begin; ; due = due.Add(step) {
 		for time.Now().Before(due) {
 			select {
@@ -184,6 +186,6 @@ func (f *feeder) pace(ctx context.Context, rate float64) {
 			return
 		}
 		want := first + int64(rate*due.Sub(begin).Seconds())
-		f.feed(context.WithoutCancel(ctx), want-f.next, due)
+		f.feed(context.WithoutCancel(ctx), want-f.fed.Load(), due)
 	}
 }

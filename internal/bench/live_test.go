@@ -50,7 +50,7 @@ func (l *lab) startLive(in input, linger time.Duration, flags ...string) (*live,
 	if v.proc, err = l.startCount(l.count, group, v.topic, flags...); err != nil {
 		return nil, err
 	}
-	_, err = l.follow(v.proc, group, v.topic, v.feed.next)
+	_, err = l.follow(v.proc, group, v.topic, v.feed.fed.Load())
 	return v, err
 }
 
@@ -76,7 +76,7 @@ func (v *live) rest() error {
 	if err := v.feed.client.Flush(v.l.ctx); err != nil {
 		return err
 	}
-	_, err := v.l.follow(v.proc, v.group, v.topic, v.feed.next)
+	_, err := v.l.follow(v.proc, v.group, v.topic, v.feed.fed.Load())
 	return err
 }
 
@@ -92,7 +92,7 @@ func (v *live) close() error {
 		return err
 	}
 	all := v.in
-	all.Records = v.feed.next
+	all.Records = v.feed.fed.Load()
 	if _, err := v.l.counted(v.group+"-table", all); err != nil {
 		return err
 	}
@@ -102,16 +102,17 @@ func (v *live) close() error {
 // cost is what a program used in a span of time.
 type cost struct {
 	seconds, cpu float64
-	records      int64
+	records      int64 // committed
+	fed          int64
 }
 
 // look measures the count for a span.
 func (v *live) look(span time.Duration) (cost, error) {
-	begun, cpu, records := time.Now(), v.proc.cpu(), v.l.committed(v.group, v.topic)
+	begun, cpu, records, fed := time.Now(), v.proc.cpu(), v.l.committed(v.group, v.topic), v.feed.fed.Load()
 	if err := v.l.sleep(span); err != nil {
 		return cost{}, err
 	}
-	c := cost{time.Since(begun).Seconds(), (v.proc.cpu() - cpu).Seconds(), v.l.committed(v.group, v.topic) - records}
+	c := cost{time.Since(begun).Seconds(), (v.proc.cpu() - cpu).Seconds(), v.l.committed(v.group, v.topic) - records, v.feed.fed.Load() - fed}
 	return c, v.proc.ended()
 }
 
