@@ -101,8 +101,9 @@ func (s *stage) report(took time.Duration, records int64, markers int) *report {
 	rep.Restores, rep.Replayed, rep.Wipes = sum.restores, sum.replayed, sum.wipes
 	copies := s.ledger.result()
 	rep.Copied = copied{copies.Judged, copies.Replayed, copies.Full}
-	all, task, kinds := s.stalls.result()
-	rep.Stalls = stallReport{all.Seconds(), task.Seconds()}
+	all, task, which, kinds := s.stalls.result()
+	rep.Stalls = stallReport{all.longest.Seconds(), task.longest.Seconds()}
+	rep.Stalled = fmt.Sprintf("all until %s, task %d until %s", clock(all.at), which, clock(task.at))
 	for kind, l := range kinds {
 		rep.ByFault[kind] = stallReport{l.All.Seconds(), l.Task.Seconds()}
 	}
@@ -116,6 +117,9 @@ func (s *stage) report(took time.Duration, records int64, markers int) *report {
 	}
 	return rep
 }
+
+// clock writes a time as the processes' logs do.
+func clock(t time.Time) string { return t.UTC().Format(time.TimeOnly) }
 
 // live is the size of all keys and values, in bytes.
 func (s *stage) live() float64 {

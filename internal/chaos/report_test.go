@@ -33,6 +33,7 @@ type report struct {
 	// Stalls are the longest times without committed output while input was
 	// pending: of all tasks, and of one. Of the faults, by kind.
 	Stalls  stallReport            `json:"longest_stall"`
+	Stalled string                 `json:"longest_stall_when"`
 	ByFault map[string]stallReport `json:"longest_stall_by_fault"`
 	Usage   trends                 `json:"usage"`
 	Markers int                    `json:"markers_read"`
@@ -67,7 +68,7 @@ func (r *report) String() string {
 	row("rebalances", "%d", r.Rebalances)
 	row("restores", "%d, %d records replayed, %d stores wiped", r.Restores, r.Replayed, r.Wipes)
 	row("  with a copy", "%d, %d records replayed; without it %d", r.Copied.Restores, r.Copied.Replayed, r.Copied.Whole)
-	row("longest stall", "%.1f s of all output, %.1f s of a task", r.Stalls.All, r.Stalls.Task)
+	row("longest stall", "%.1f s of all output, %.1f s of a task (%s)", r.Stalls.All, r.Stalls.Task, r.Stalled)
 	for _, kind := range slices.Sorted(maps.Keys(r.ByFault)) {
 		row("  "+kind, "%.1f s, %.1f s", r.ByFault[kind].All, r.ByFault[kind].Task)
 	}

@@ -22,6 +22,7 @@ type flow struct {
 	pending int64 // input that was acknowledged, less output that was seen
 	since   time.Time
 	longest time.Duration
+	at      time.Time // when the longest ended
 }
 
 // mark is a fault and its time.
@@ -79,7 +80,9 @@ func (f *flow) seen(n int64, now time.Time) (from time.Time, d time.Duration) {
 	from = f.since
 	if f.pending > 0 {
 		d = now.Sub(from)
-		f.longest = max(f.longest, d)
+		if d > f.longest {
+			f.longest, f.at = d, now
+		}
 	}
 	f.pending -= n
 	f.since = now
@@ -128,14 +131,17 @@ func (s *stalls) restart(now time.Time) []time.Duration {
 	return out
 }
 
-// result returns the longest stall of all output, of a task's, and both by fault.
-func (s *stalls) result() (all, task time.Duration, byKind map[string]longest) {
+// result returns the flow of all output, that of the task with the longest stall,
+// which task it is, and the longest stalls by fault.
+func (s *stalls) result() (all, task flow, which int, byKind map[string]longest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.tasks {
-		task = max(task, s.tasks[i].longest)
+	for i, f := range s.tasks {
+		if f.longest > task.longest {
+			task, which = f, i
+		}
 	}
-	return s.all.longest, task, s.byKind
+	return s.all, task, which, s.byKind
 }
 
 func TestStallsCountForTheFaultThatFellIntoThem(t *testing.T) {
@@ -150,9 +156,9 @@ func TestStallsCountForTheFaultThatFellIntoThem(t *testing.T) {
 	s.seen(1, 1, at(5)) // the task has rested for 5 s, all for 4
 	s.fed(0, at(20))    // nothing was pending before
 	s.seen(0, 1, at(21))
-	all, task, kinds := s.result()
-	if all != 4*time.Second || task != 5*time.Second {
-		t.Errorf("longest %v, of a task %v", all, task)
+	all, task, which, kinds := s.result()
+	if all.longest != 4*time.Second || task.longest != 5*time.Second || which != 1 || task.at != at(5) {
+		t.Errorf("longest %v, of task %d %v", all, which, task)
 	}
 	want := map[string]longest{
 		"none":      {time.Second, time.Second},
