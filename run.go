@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/seed-73111be4/kappa/archive"
+	"github.com/seed-73111be4/kappa/archive/bucket"
 	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/state"
 	"github.com/seed-73111be4/kappa/state/pebble"
@@ -45,6 +48,9 @@ type Options struct {
 	// Standbys is how many other processes follow the state of each task, so that one
 	// of them takes it over within moments; the largest number in the group counts; 0.
 	Standbys int
+	// Bucket is the URL of an archive, such as file:///archive or s3://name?region=…:
+	// input that Kafka has forgotten is read from there, as if it were in Kafka; none.
+	Bucket string
 	// PauseFailed keeps the process running when a task fails, without that task;
 	// the engine ends with the task's error.
 	PauseFailed bool
@@ -59,8 +65,10 @@ type Options struct {
 // An Engine runs groups until it is stopped or one of them fails.
 type Engine struct {
 	*engine.Engine
-	face *face    // nil where nobody asked for it
-	db   state.DB // of views and looked-up tables, nil where there are none
+	face   *face            // nil where nobody asked for it
+	past   *archive.Archive // nil where there is none
+	bucket io.Closer        // its bucket
+	db     state.DB         // of views and looked-up tables, nil where there are none
 }
 
 // Start checks the groups, makes the topics that they own, and runs them. What is
@@ -88,12 +96,19 @@ func (c *Client) start(ctx context.Context, e *Engine, plans []*topology.Plan, o
 	if e.db, err = openViews(plans, o); err != nil {
 		return err
 	}
+	if o.Bucket != "" {
+		b, err := bucket.Open(ctx, o.Bucket)
+		if err != nil {
+			return err
+		}
+		e.past, e.bucket = archive.New(b, archive.Config{}), b
+	}
 	if o.HTTP != "" {
 		if e.face, err = c.serve(ctx, o.HTTP, false); err != nil {
 			return err
 		}
 	}
-	if e.Engine, err = engine.Start(ctx, plans, c.engineOptions(e.db, o)); err != nil || e.face == nil {
+	if e.Engine, err = engine.Start(ctx, plans, c.engineOptions(e, o)); err != nil || e.face == nil {
 		return err
 	}
 	e.face.engine.Store(e.Engine)
@@ -104,13 +119,13 @@ func (c *Client) start(ctx context.Context, e *Engine, plans []*topology.Plan, o
 	return nil
 }
 
-func (c *Client) engineOptions(db state.DB, o Options) engine.Options {
+func (c *Client) engineOptions(e *Engine, o Options) engine.Options {
 	return engine.Options{
-		Cluster: c.cluster, App: o.App, StateDir: o.StateDir, Instance: o.Instance,
+		Cluster: c.cluster, Archive: e.past, App: o.App, StateDir: o.StateDir, Instance: o.Instance,
 		CommitInterval: o.CommitInterval, BatchBytes: o.BatchBytes, Watchdog: o.Watchdog, Workers: o.Workers, MemoryBytes: o.MemoryBytes,
 		SessionTimeout: o.SessionTimeout, Standbys: o.Standbys, PauseFailed: o.PauseFailed, Log: c.log,
 		OpenLookup: func(ctx context.Context, table string, decode func([]byte) (any, error)) (engine.Lookup, error) {
-			v, err := views.Open(ctx, views.Config{Logs: c.cluster, Table: table, DB: db, Codec: decoder(decode), Log: c.log})
+			v, err := views.Open(ctx, views.Config{Logs: c.cluster, Table: table, DB: e.db, Codec: decoder(decode), Log: c.log})
 			if err != nil {
 				return nil, err
 			}
@@ -193,6 +208,9 @@ func (e *Engine) release() error {
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
 	}
-	e.face, e.db = nil, nil
+	if e.bucket != nil {
+		errs = append(errs, e.bucket.Close())
+	}
+	e.face, e.db, e.bucket = nil, nil, nil
 	return errors.Join(errs...)
 }

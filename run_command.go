@@ -69,6 +69,7 @@ func runFlags(f *pflag.FlagSet) {
 	f.Var(&memory, "memory", "bound for state held in memory, such as 512MiB")
 	f.Duration("session-timeout", 10*time.Second, "silence after which the tasks go to other processes")
 	f.Int("standbys", 0, "other processes that follow the state of each task, to take it over at once")
+	f.String("bucket", "", "URL of an archive to read input from that Kafka has forgotten, such as file:///archive or s3://name")
 	f.String("on-task-failure", "exit", "what follows when a record cannot be processed: exit, or pause that task alone")
 	f.String("start", "", "where a group that has not run before starts: earliest or latest (default: as its definition says)")
 	f.Bool("leave", false, "when stopped, give the tasks to the others at once: this process will not come back soon")
@@ -78,7 +79,7 @@ func runFlags(f *pflag.FlagSet) {
 func runOptions(app string, cmd *cobra.Command) (Options, error) {
 	f := flags{cmd.Flags()}
 	o := Options{
-		App: app, StateDir: f.text("state-dir"), Instance: f.text("instance"), HTTP: f.text("http"), Start: f.text("start"),
+		App: app, StateDir: f.text("state-dir"), Instance: f.text("instance"), HTTP: f.text("http"), Start: f.text("start"), Bucket: f.text("bucket"),
 		MemoryBytes: int64(*f.Lookup("memory").Value.(*byteSize)),
 		BatchBytes:  int64(*f.Lookup("batch").Value.(*byteSize)),
 	}
