@@ -45,8 +45,7 @@ func checkCluster(t *testing.T, env *testenv.Cluster, table portTable) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	table.check(t, func(t *testing.T, script string) port {
-		t.Parallel()
+	table.check(t, 8, func(t *testing.T, script string) port {
 		return newClusterPort(t, ctx, env, c, script)
 	})
 }

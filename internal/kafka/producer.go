@@ -69,6 +69,7 @@ type Producer struct {
 	txn     context.Context // of the open transaction's records; ends with its timeout
 	endTxn  context.CancelFunc
 	expiry  time.Time // when the brokers end the open transaction
+	ready   bool      // Init has taken the id over
 	open    bool      // a transaction is
 	offsets bool      // the broker may hold offsets of the open transaction
 	broken  error     // why no transaction can be begun
@@ -166,7 +167,7 @@ func (p *Producer) rebuildOver(old *kgo.Client) error {
 	p.life, p.cancel = context.WithCancel(context.Background())
 	p.acks = &acks{known: make(map[string]bool)}
 	p.slab = newSlab(p.acks)
-	p.open, p.offsets, p.broken, p.doubt = false, false, nil, nil
+	p.ready, p.open, p.offsets, p.broken, p.doubt = false, false, false, nil, nil
 	p.sent, p.flushed = 0, 0
 	p.cl.Store(cl)
 	p.mu.Unlock()
@@ -198,6 +199,11 @@ const initPatience = 30 * time.Second
 // tries for half a minute, or as long as ctx lives, before it says Retry.
 func (p *Producer) Init(ctx context.Context) Result {
 	deadline := time.Now().Add(initPatience)
+	if p.ready { // the client would answer without asking the brokers
+		if err := p.rebuildOver(p.cl.Load()); err != nil {
+			return judge(initStep, err)
+		}
+	}
 	for n := 1; ; n++ {
 		cl := p.cl.Load()
 		if cl == nil {
@@ -205,6 +211,7 @@ func (p *Producer) Init(ctx context.Context) Result {
 		}
 		r, again := p.tryInit(ctx, deadline, cl, n)
 		if !again {
+			p.ready = r.Outcome == OK
 			return r
 		}
 		// The client keeps the error for good, so a new one makes the next attempt.
