@@ -36,6 +36,7 @@ type options struct {
 	figures bool
 	out     string
 	only    string
+	note    string
 	sizes   string
 	keys    string
 	parts   string
@@ -47,6 +48,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.BoolVar(&o.figures, "figures", false, "take figures")
 	f.StringVar(&o.out, "out", "docs/bench", "directory for the report, from the module's root")
 	f.StringVar(&o.only, "only", "", "regular expression: the figures to take")
+	f.StringVar(&o.note, "note", "", "a line for the report")
 	f.Int64Var(&o.records, "records", 2_000_000, "records of each input")
 	f.Int64Var(&o.gokas, "goka-records", 0, "records of stock goka's inputs (default: a fifth)")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds that the programs take turns in")
@@ -151,8 +153,10 @@ func TestFigures(t *testing.T) {
 	m := thisMachine(t.Context(), time.Now())
 	t.Log(m)
 	l := newLab(t, s)
-	l.report = &report{Machine: m, file: filepath.Join(root, given.out, m.Date+"-"+m.Commit)}
-	l.report.Settings = slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return strings.HasPrefix(a, "-test.") || a == "-figures" })
+	l.report = &report{Machine: m, Note: given.note, file: filepath.Join(root, given.out, m.Date+"-"+m.Commit)}
+	l.report.Settings = slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool {
+		return strings.HasPrefix(a, "-test.") || a == "-figures" || strings.HasPrefix(a, "-note")
+	})
 	for _, f := range figures() {
 		if !s.wants(f.names...) {
 			continue

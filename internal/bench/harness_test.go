@@ -103,6 +103,7 @@ func TestReportSaysWhatWasReached(t *testing.T) {
 	r := report{
 		Machine:  machine{Date: "2026-01-02", Commit: "abc", Cores: 2, CPU: "a CPU", Memory: "1 kB", System: "linux 1", Go: "go1", Load: "0 0 0", Versions: map[string]string{"kgo": "v1"}},
 		Settings: []string{"-rounds=3"},
+		Note:     "A note.",
 		Failures: []string{"P9: broken\nin two lines"},
 		Profiles: map[string]string{"count on hot": "10 % a\n"},
 	}

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -38,12 +37,10 @@ func thisMachine(ctx context.Context, now time.Time) machine {
 	if f := strings.Fields(string(load)); len(f) >= 3 {
 		m.Load = strings.Join(f[:3], " ")
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, d := range info.Deps {
-			switch d.Path {
-			case "github.com/twmb/franz-go", "github.com/cockroachdb/pebble/v2", "github.com/lovoo/goka", "github.com/IBM/sarama":
-				m.Versions[strings.TrimPrefix(d.Path, "github.com/")] = d.Version
-			}
+	for _, path := range []string{"twmb/franz-go", "cockroachdb/pebble/v2", "lovoo/goka", "IBM/sarama"} {
+		cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Version}}", "github.com/"+path)
+		if out, err := cmd.Output(); err == nil {
+			m.Versions[path] = strings.TrimSpace(string(out))
 		}
 	}
 	return m

@@ -100,6 +100,7 @@ func (r row) value() string {
 type report struct {
 	Machine  machine
 	Settings []string // as given on the command line
+	Note     string   `json:",omitempty"` // of who ran it, such as that the machine was busy
 	Rows     []row
 	Runs     []result
 	Profiles map[string]string `json:",omitempty"` // by program and input, the top of each
@@ -141,6 +142,9 @@ func (r *report) markdown() string {
 	fmt.Fprintf(&b, "- Versions: %s\n", strings.Join(versions, ", "))
 	fmt.Fprintf(&b, "- Settings: `%s`\n", strings.Join(r.Settings, " "))
 	fmt.Fprintf(&b, "- One broker on the same machine, no replication. CPU is user + system of the whole process, between 10 %% and 90 %% of the records. Every result was read back under read_committed.\n")
+	if r.Note != "" {
+		fmt.Fprintf(&b, "- **%s**\n", r.Note)
+	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(&b, "- **Failed:** %s\n", strings.ReplaceAll(f, "\n", " "))
 	}
@@ -199,7 +203,8 @@ func (r *report) memoryRows() []row {
 			continue
 		}
 		rows = append(rows, row{
-			Figure: "RSS", Case: fmt.Sprintf("%s, %s %s keys, %s records", worst.Program, worst.Input.Dist, number(float64(worst.Input.Keys)), number(float64(worst.Input.Records))),
+			Figure: "RSS", Case: fmt.Sprintf("%s, %s, %s keys, %s records, %d partitions", worst.Program, worst.Input.Dist,
+				number(float64(worst.Input.Keys)), number(float64(worst.Input.Records)), worst.Input.Partitions),
 			Values: []float64{float64(worst.RSS) / float64(worst.Promise)}, Unit: "×", Of: "promised", Target: atMost(1.2),
 			Note: fmt.Sprintf("%d of %d MiB", worst.RSS>>20, worst.Promise>>20),
 		})
