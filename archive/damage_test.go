@@ -164,7 +164,7 @@ func TestADamagedManifestIsNamedAndRecovered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m, err = w.Commit(t.Context(), Replace(m.Segments[2:5], sealed)); err != nil {
+			if _, err := w.Commit(t.Context(), Replace(m.Segments[2:5], sealed)); err != nil {
 				t.Fatal(err)
 			}
 			kafka.add(batchSpec{base: kafka.next, n: 2, epoch: 99, producer: -1}.batch())

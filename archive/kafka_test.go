@@ -16,7 +16,6 @@ import (
 type batchSpec struct {
 	base     int64
 	n        int // records
-	deltas   []int
 	epoch    int32
 	time     int64
 	producer int64
