@@ -178,7 +178,7 @@ func (c *simClient) acks() []record.Position {
 
 // reset makes ready for the next transaction.
 func (c *simClient) reset() {
-	c.open, c.unsure, c.offsets, c.acked, c.failed = false, false, false, 0, kafka.Result{}
+	c.open, c.unsure, c.doubt, c.offsets, c.acked, c.failed = false, false, false, false, 0, kafka.Result{}
 	c.parts = nil
 	clear(c.ends)
 }

@@ -37,6 +37,8 @@ type mutation struct {
 	failedFlush      bool // a failed flush counts as one that worked
 	anyoneRestores   bool // a restore of a task that another worker has by now goes on
 	missedIsFine     bool // a member that has missed a generation keeps its tasks
+	commitAborts     bool // the client sends a commit as an abort and says that it was made
+	newEpoch         bool // the client takes a new epoch amid a transaction, and goes on
 	drop             bool // a lost batch: records are passed over
 }
 
@@ -66,7 +68,18 @@ var mutations = []mutation{
 	{name: "a failed flush is passed over", failedFlush: true},
 	{name: "a worker restores what another has by now", anyoneRestores: true},
 	{name: "a member that has missed a generation keeps its tasks", missedIsFine: true},
+	{name: "a commit is sent as an abort", commitAborts: true},
+	{name: "a transaction goes on under a new epoch", newEpoch: true},
 	{name: "a record is lost on the way", drop: true},
+}
+
+// provoke makes more of what it takes to tell the mutation, where that is rare.
+func (m *mutation) provoke(f *simFaults) {
+	if m.missedIsFine {
+		f.blows[blowLaggard] += 4
+		f.blows[blowDisconnect] += 4
+		f.strike = f.strike/2 + 1
+	}
 }
 
 // event changes what a worker is told; nil: nothing.
@@ -145,6 +158,11 @@ func (m *mutation) effect(r *simRunner, e effect) effect {
 			return nil
 		}
 	case doFlush:
+		if c := r.client; m.newEpoch && c.acked > 0 && c.id.state == txnOngoing && c.epoch == c.id.epoch && r.w.chance(10) {
+			c.id.epoch++
+			c.id.end(r.w, txnAborted)
+			c.epoch = c.id.epoch
+		}
 		if m.offsetsFirst && r.client.open {
 			f := r.worker.fence
 			if err := r.client.id.addOffsets(r.w, r.client.epoch, f, nil); err != nil {

@@ -109,6 +109,9 @@ func (r *simRunner) end(op *simOp, commit bool) {
 
 func (r *simRunner) endTxn(op *simOp, name string, outcome txnOutcome) {
 	c, was := r.client, r.client.epoch
+	if r.w.mutant.commitAborts && outcome == txnCommitted && r.w.chance(10) {
+		outcome = txnAborted
+	}
 	var epoch int
 	var err error
 	c.request(name, true, func() bool {

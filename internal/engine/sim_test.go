@@ -79,7 +79,7 @@ func TestSimulationOfASeedIsAlwaysTheSame(t *testing.T) {
 }
 
 // mutationSeeds is how many seeds a mutation may survive.
-const mutationSeeds = 4000
+const mutationSeeds = 1500
 
 func TestSimulationCatchesMutations(t *testing.T) {
 	if testing.Short() {

@@ -57,6 +57,7 @@ func newWorld(seed uint64, m mutation, tell bool) *world {
 		chaos: true, mutant: m, hash: fnv.New64a(), tell: tell, counts: map[string]int{},
 	}
 	w.faults = drawFaults(w.rng)
+	m.provoke(&w.faults)
 	w.broker = newBroker(w)
 	w.input = newInput(w)
 	for range w.faults.processes {
