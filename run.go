@@ -40,7 +40,9 @@ type Options struct {
 	Watchdog time.Duration
 	// Workers are how many tasks of a group run at once; the number of cores.
 	Workers int
-	// MemoryBytes bounds the state held in memory, of all tasks; 256 MiB.
+	// MemoryBytes bounds what the groups hold in memory: state, input, output, the
+	// store's cache; 512 MiB. Garbage comes on top: programs without the verb run
+	// bound it by runtime/debug.SetMemoryLimit.
 	MemoryBytes int64
 	// SessionTimeout is after how long without a word the instance's tasks go to
 	// others; 10 s.

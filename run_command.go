@@ -65,8 +65,8 @@ func runFlags(f *pflag.FlagSet) {
 	f.Var(&batch, "batch", "input after which a transaction commits before the interval is over, such as 8MiB")
 	f.Duration("watchdog", time.Minute, "how long a callback may run before the process ends and names its record; negative: for ever")
 	f.Int("workers", 0, "tasks of a group that run at once (default: the number of cores)")
-	memory := byteSize(256 << 20)
-	f.Var(&memory, "memory", "bound for state held in memory, such as 512MiB")
+	memory := byteSize(512 << 20)
+	f.Var(&memory, "memory", "bound for the memory of the process, such as 2GiB")
 	f.Duration("session-timeout", 10*time.Second, "silence after which the tasks go to other processes")
 	f.Int("standbys", 0, "other processes that follow the state of each task, to take it over at once")
 	f.String("bucket", "", "URL of an archive to read input from that Kafka has forgotten, such as file:///archive or s3://name")
@@ -116,6 +116,9 @@ func (c *Client) run(ctx context.Context, defs []*topology.Def, o Options, leave
 	stop := e.Stop
 	if leave {
 		stop = e.Leave
+	}
+	if o.StateDir != "" { // else state grows as it must
+		defer bound(o.MemoryBytes)()
 	}
 	defer context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)

@@ -1,16 +1,15 @@
 package state
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // Batch collects writes that a Store applies atomically. The zero value is ready
 // for use. Later operations on a key win. A Batch has one owner goroutine; keys
 // and values are copied in.
 type Batch struct {
-	buf []byte
-	n   int
+	buf   []byte
+	n     int
+	flush *Flush // its entries follow, in this order
+	order []uint32
 }
 
 const (
@@ -28,13 +27,19 @@ func (b *Batch) Set(key, value []byte) {
 func (b *Batch) Delete(key []byte) { b.op(opDelete, key) }
 
 // Len returns the number of operations.
-func (b *Batch) Len() int { return b.n }
+func (b *Batch) Len() int { return b.n + len(b.order) }
 
-// Size returns the bytes that the batch occupies.
-func (b *Batch) Size() int { return len(b.buf) }
+// Size returns about how many bytes the batch occupies.
+func (b *Batch) Size() int {
+	n := len(b.buf) + 4*len(b.order)
+	if b.flush != nil {
+		n += len(b.flush.buf)
+	}
+	return n
+}
 
 // Reset empties the batch and keeps its memory.
-func (b *Batch) Reset() { b.buf, b.n = b.buf[:0], 0 }
+func (b *Batch) Reset() { *b = Batch{buf: b.buf[:0]} }
 
 // Each calls fn for every operation in order. The slices alias the batch.
 func (b *Batch) Each(fn func(key, value []byte, deleted bool) error) error {
@@ -49,6 +54,12 @@ func (b *Batch) Each(fn func(key, value []byte, deleted bool) error) error {
 			return err
 		}
 		p = rest
+	}
+	for _, i := range b.order {
+		value, deleted := b.flush.value(i)
+		if err := fn(b.flush.key(i), value, deleted); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -68,6 +79,3 @@ func cut(p []byte) (head, rest []byte) {
 	n, w := binary.Uvarint(p)
 	return p[w : w+int(n) : w+int(n)], p[w+int(n):]
 }
-
-// grow makes room for n more bytes.
-func (b *Batch) grow(n int) { b.buf = slices.Grow(b.buf, n) }

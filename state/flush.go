@@ -86,16 +86,8 @@ func (t *Table) capture(f *Flush) {
 // Run writes to the Store, in the order of keys and as one atomic batch together
 // with what meta has added. It may be called on any goroutine, once.
 func (f *Flush) Run() error {
-	b := &f.batch
-	b.grow(len(f.buf) + 8*len(f.entries))
-	for _, i := range f.order() {
-		if value, deleted := f.value(i); deleted {
-			b.Delete(f.key(i))
-		} else {
-			b.Set(f.key(i), value)
-		}
-	}
-	return f.base.Apply(b)
+	f.batch.flush, f.batch.order = f, f.order() // not copied once more
+	return f.base.Apply(&f.batch)
 }
 
 // order returns the entries by key. It sorts by eight bytes behind the common

@@ -170,7 +170,7 @@ func (g *group) join(ctx context.Context) (err error) {
 
 // openSource returns where a group's input comes from.
 func (e *Engine) openSource(log *slog.Logger) (sources.Source, error) {
-	l, err := live.Open(e.o.Cluster, kafka.FetchConfig{})
+	l, err := live.Open(e.o.Cluster, kafka.FetchConfig{MaxBytes: e.o.fetchLimit()})
 	if err != nil || e.o.Archive == nil {
 		return l, err
 	}

@@ -64,7 +64,7 @@ func (g *group) newRunner(id int) (*runner, error) {
 		TransactionalID: fmt.Sprintf("%s.%s.%d", g.plan.Group, g.engine.instance, id),
 		Timeout:         o.TransactionTimeout,
 		Compression:     o.Compression,
-		MaxBatchBytes:   g.maxBatch,
+		MaxBatchBytes:   g.maxBatch, MaxBufferedBytes: int(o.outputBytes),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("group %s: worker %d: %w", g.plan.Group, id, err)

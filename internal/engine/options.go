@@ -37,11 +37,11 @@ type Options struct {
 
 	CommitInterval time.Duration // of a worker's transactions; 100 ms
 	BatchBytes     int64         // input bytes after which a transaction commits early; 32 MiB
-	OverlayBytes   int64         // state written in a transaction after which it commits early; 32 MiB
-	QueueBytes     int64         // fetched input a worker may have waiting before its partitions pause; 16 MiB
+	OverlayBytes   int64         // state written and output made in a worker's transaction after which it commits early; of MemoryBytes
+	QueueBytes     int64         // fetched input a worker may have waiting before its partitions pause; of MemoryBytes
 	Workers        int           // per group, at most its tasks; the number of cores
-	MemoryBytes    int64         // cells of state held in memory, all tasks of the process together; 256 MiB
-	CacheBytes     int64         // block cache of the store on disk; 64 MiB
+	MemoryBytes    int64         // what the engine may hold: state, input, output, the store's cache (budget.go); 512 MiB
+	CacheBytes     int64         // block cache of the store on disk; of MemoryBytes
 	FlushInterval  time.Duration // write-behind: age after which committed state goes to disk; 10 to 30 s, staggered
 
 	TransactionTimeout time.Duration // 10 s
@@ -54,7 +54,7 @@ type Options struct {
 	// Archive holds the past of input topics: what is in it and not in Kafka any more
 	// can be read as if it were. Default: none.
 	Archive *archive.Archive
-	// ArchiveBytes is the memory for what is read ahead from the archive; 64 MiB.
+	// ArchiveBytes is the memory for what is read ahead from the archive; of MemoryBytes.
 	ArchiveBytes int64
 
 	// PauseFailed keeps the process running when a task fails; the others go on.
@@ -67,6 +67,8 @@ type Options struct {
 
 	Clock state.Clock  // time.Now
 	Log   *slog.Logger // slog.Default()
+
+	outputBytes, fetchBytes int64 // shares of MemoryBytes: of a worker, of a group
 }
 
 // Lookup is a table that a process keeps whole.
@@ -88,12 +90,9 @@ func (o Options) withDefaults(groups []string) (Options, error) {
 	}
 	set(&o.CommitInterval, 100*time.Millisecond)
 	set(&o.BatchBytes, 32<<20)
-	set(&o.OverlayBytes, 32<<20)
-	set(&o.QueueBytes, 16<<20)
 	set(&o.Workers, runtime.GOMAXPROCS(0))
-	set(&o.MemoryBytes, 256<<20)
-	set(&o.CacheBytes, 64<<20)
-	set(&o.ArchiveBytes, 64<<20)
+	set(&o.MemoryBytes, 512<<20)
+	o.share(len(groups))
 	set(&o.TransactionTimeout, 10*time.Second)
 	set(&o.SessionTimeout, 10*time.Second)
 	set(&o.RebalanceTimeout, time.Minute)

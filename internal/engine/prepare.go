@@ -255,5 +255,5 @@ func (e *Engine) taskMemory() int64 {
 	for _, g := range e.groups {
 		tasks += int64(g.tasks)
 	}
-	return max(1<<20, e.o.MemoryBytes/max(1, tasks))
+	return max(1<<20, e.o.stateBytes()/max(1, tasks))
 }

@@ -89,7 +89,8 @@ type transaction struct {
 	started time.Time
 	sealed  time.Time
 	tasks   []*held
-	bytes   int64 // of the input, and of what was emitted
+	bytes   int64 // of the input
+	emitted int64 // bytes of the output
 	records int64
 	emits   int64
 	changes int64

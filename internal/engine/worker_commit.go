@@ -17,8 +17,9 @@ func (w *worker) commitDue() bool {
 		w.txn.bytes >= w.cfg.batchBytes || w.overlay() >= w.cfg.overlayBytes
 }
 
+// overlay is what the transaction holds in memory until it ends.
 func (w *worker) overlay() int64 {
-	var n int64
+	n := w.txn.emitted
 	for _, h := range w.txn.tasks {
 		_, bytes := h.core.State().Table.Dirty()
 		n += bytes

@@ -115,7 +115,7 @@ func (w *worker) emit(outs []task.Out) {
 			Key: o.Key, Value: o.Value, Headers: o.Headers, Timestamp: o.Timestamp,
 		}
 		w.cfg.produce(&w.out)
-		w.txn.bytes += int64(len(o.Key) + len(o.Value))
+		w.txn.emitted += int64(len(o.Key) + len(o.Value))
 	}
 	w.txn.emits += int64(len(outs))
 }

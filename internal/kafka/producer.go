@@ -28,7 +28,8 @@ type ProducerConfig struct {
 	Compression string
 	// Linger delays a batch in the hope of more records. Default 0.
 	Linger time.Duration
-	// MaxBufferedBytes bounds what Produce buffers before it blocks. Default 64 MiB.
+	// MaxBufferedBytes bounds the keys and values that Produce buffers before it
+	// blocks, and the number of records to one for each 128 bytes of it. Default 16 MiB.
 	MaxBufferedBytes int
 }
 
@@ -93,7 +94,7 @@ func (c *Cluster) NewProducer(pc ProducerConfig) (*Producer, error) {
 		pc.MaxBatchBytes = 1_000_012
 	}
 	if pc.MaxBufferedBytes <= 0 {
-		pc.MaxBufferedBytes = 64 << 20
+		pc.MaxBufferedBytes = 16 << 20
 	}
 	codec, err := compression(pc.Compression)
 	if err != nil {
@@ -107,7 +108,7 @@ func (c *Cluster) NewProducer(pc ProducerConfig) (*Producer, error) {
 		kgo.ProducerBatchMaxBytes(pc.MaxBatchBytes),
 		kgo.ProducerBatchCompression(codec),
 		kgo.ProducerLinger(pc.Linger),
-		kgo.MaxBufferedRecords(1 << 20),
+		kgo.MaxBufferedRecords(max(1, pc.MaxBufferedBytes/128)),
 		kgo.MaxBufferedBytes(max(pc.MaxBufferedBytes, int(pc.MaxBatchBytes))),
 	}
 	if c.txnVersion < 2 {
