@@ -52,8 +52,8 @@ func partitionFigures(l *lab) error {
 				Of: fmt.Sprintf("%d partition", l.partitions[0]), Target: atMost(2),
 				Note: fmt.Sprintf("%s µs a record at %s records/s, one worker", number(c.micros()), number(float64(c.records)/c.seconds)),
 			}
-			if c.fed > 0 {
-				w.Note += fmt.Sprintf("; %s records/s were fed", number(float64(c.fed)/c.seconds))
+			if rate := float64(c.fed) / c.seconds; c.fed > 0 && rate < .9*l.live {
+				w.Note += fmt.Sprintf("; the broker took no more than %s of %s records/s", number(rate), number(l.live))
 			}
 			l.report.add(w)
 			l.logf("%s: %s", w.Case, w.Note)
