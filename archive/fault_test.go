@@ -387,3 +387,53 @@ func TestSegmentsInPartsAreStreamedAndAbandonedWhole(t *testing.T) {
 		t.Errorf("read %d bytes", len(got))
 	}
 }
+
+func TestMergesRunBesideAppends(t *testing.T) {
+	a := inMemory(t)
+	kafka := randomBroker(15, 300)
+	w := writer(t, a)
+	done := make(chan error, 1)
+	go func() {
+		m, err := w.Manifest(t.Context())
+		for err == nil && m.Next < kafka.next {
+			m, err = step(t.Context(), w, kafka, SegmentConfig{MaxBytes: 700}, 300)
+		}
+		done <- err
+	}()
+	merges := 0
+	for archived := false; ; {
+		m, err := w.Manifest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs := MergePolicy{TargetBytes: 1 << 20, Fan: 3}.Plan(m)
+		if len(runs) == 0 && archived {
+			break
+		}
+		if len(runs) > 0 {
+			sealed, err := w.Merge(t.Context(), runs[0], SegmentConfig{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Commit(t.Context(), Replace(runs[0], sealed)); err != nil {
+				t.Fatal(err)
+			}
+			merges++
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			archived = true
+		default:
+		}
+	}
+	m, err := a.Latest(t.Context(), testLog)
+	if err != nil || merges == 0 {
+		t.Fatal(merges, err)
+	}
+	if got := readBack(t, a, m, ReadConfig{}); !bytes.Equal(got, kafka.raw(0, kafka.next)) {
+		t.Errorf("read %d bytes after %d merges", len(got), merges)
+	}
+}

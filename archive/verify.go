@@ -57,10 +57,14 @@ func (a *Archive) Verify(ctx context.Context, m *Manifest, c VerifyConfig) (*Ver
 	return v, nil
 }
 
+// chainDepth is how many manifests back the chain is verified: the older ones are only
+// there until their grace is over.
+const chainDepth = 16
+
 // verifyChain checks that each manifest names its predecessor, as far back as there are
 // any; one that was recovered names none.
 func (a *Archive) verifyChain(ctx context.Context, m *Manifest, v *Verified) error {
-	for sum := m.Previous; m.Number > 1 && sum != 0; {
+	for sum, n := m.Previous, 0; m.Number > 1 && sum != 0 && n < chainDepth; n++ {
 		previous, err := a.manifest(ctx, m.Log, m.Number-1)
 		if isNotFound(err) {
 			return nil

@@ -190,21 +190,27 @@ func TestRaceHelper(t *testing.T) {
 		t.Skip("not on its own")
 	}
 	b := open(t, "file://"+dir)
-	for i := range rounds {
+	for i := range rounds() {
 		if b.WriteAll(t.Context(), fmt.Sprintf("key/%d", i), []byte(fmt.Sprint(os.Getpid())), &blob.WriterOptions{IfNotExist: true}) == nil {
 			fmt.Println("won", i)
 		}
 	}
 }
 
-const rounds = 500
+// rounds is how many keys the two processes race for.
+func rounds() int {
+	if testing.Short() {
+		return 300
+	}
+	return 2000
+}
 
 func TestTwoProcessesNeverBothCreateAFile(t *testing.T) {
 	dir := t.TempDir()
 	out := make([]strings.Builder, 2)
 	var group [2]*exec.Cmd
 	for i := range group {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestRaceHelper$", "-test.v")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestRaceHelper$", "-test.v", fmt.Sprintf("-test.short=%v", testing.Short()))
 		cmd.Env = append(os.Environ(), raceEnv+"="+dir)
 		cmd.Stdout, cmd.Stderr = &out[i], &out[i]
 		if err := cmd.Start(); err != nil {
@@ -223,7 +229,7 @@ func TestTwoProcessesNeverBothCreateAFile(t *testing.T) {
 			}
 		}
 	}
-	for i := range rounds {
+	for i := range rounds() {
 		if n := wins[fmt.Sprint(i)]; n != 1 {
 			t.Errorf("key %d has %d winners", i, n)
 		}
