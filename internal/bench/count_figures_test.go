@@ -14,15 +14,8 @@ const (
 	countOut   = "count --output"
 )
 
-// defaultMemory is --memory's default.
-const defaultMemory = 256 << 20
-
-// promised is how much resident memory the options of a process add up to: state in
-// memory, the block cache of the store, what is fetched and as much again buffered
-// (64 MiB each), and for each of two workers the input that waits and the input of
-// an open transaction (16 and 32 MiB). Code, stacks and garbage come on top: that is
-// what the fifth above it is for.
-func promised(memory int64) int64 { return memory + 64<<20 + 2*64<<20 + 2*(16+32)<<20 }
+// defaultMemory is --memory's default: what the process may use, and a fifth.
+const defaultMemory = 512 << 20
 
 func contenders() map[string]contender {
 	table := func(l *lab, group string, in input) (int64, error) { return l.counted(group+"-table", in) }

@@ -112,7 +112,7 @@ func TestReportSaysWhatWasReached(t *testing.T) {
 	r.add(row{Figure: "P10", Case: "1M keys", Values: []float64{1}, Unit: "×", Of: "1M keys"})
 	in := standard("hot", 1000)
 	for round, rss := range []int64{100 << 20, 700 << 20} {
-		r.ran(result{Program: "count", Input: in, Round: round + 1, CPU: float64(round + 1), Rate: 1e6, RSS: rss, Promise: promised(defaultMemory)})
+		r.ran(result{Program: "count", Input: in, Round: round + 1, CPU: float64(round + 1), Rate: 1e6, RSS: rss, Promise: defaultMemory})
 	}
 	got := r.markdown()
 	file := filepath.Join("testdata", "report.md")

@@ -193,8 +193,7 @@ func (r *report) byProgram() [][]result {
 	return groups
 }
 
-// memoryRows hold each run of kappa against what its options promise: the worst run
-// counts.
+// memoryRows hold each run of kappa against its --memory: the worst run counts.
 func (r *report) memoryRows() []row {
 	var rows []row
 	for _, group := range r.byProgram() {
@@ -205,7 +204,7 @@ func (r *report) memoryRows() []row {
 		rows = append(rows, row{
 			Figure: "RSS", Case: fmt.Sprintf("%s, %s, %s keys, %s records, %d partitions", worst.Program, worst.Input.Dist,
 				number(float64(worst.Input.Keys)), number(float64(worst.Input.Records)), worst.Input.Partitions),
-			Values: []float64{float64(worst.RSS) / float64(worst.Promise)}, Unit: "×", Of: "promised", Target: atMost(1.2),
+			Values: []float64{float64(worst.RSS) / float64(worst.Promise)}, Unit: "×", Of: "--memory", Target: atMost(1.2),
 			Note: fmt.Sprintf("%d of %d MiB", worst.RSS>>20, worst.Promise>>20),
 		})
 	}

@@ -43,7 +43,7 @@ type result struct {
 	First   float64 // seconds from the start of the process to the first commit
 	Seconds float64 // to the last
 	RSS     int64   // peak of resident memory, bytes
-	Promise int64   // what the options of kappa promise for RSS, bytes; 0 for others
+	Promise int64   // kappa's --memory, bytes; 0 for others
 	Changes int64   // records in the table's topic (baselines: in what they produce)
 }
 
@@ -91,7 +91,7 @@ func (l *lab) follow(p *process, group, topic string, n int64) (samples, error) 
 // contender is a program that takes part in rounds.
 type contender struct {
 	name   string // as part of topics' names
-	memory int64  // of kappa: the bound for state in memory
+	memory int64  // of kappa: --memory
 	launch func(l *lab, group string, in input) (*process, error)
 	verify func(l *lab, group string, in input) (changes int64, err error)
 }
@@ -113,10 +113,7 @@ func (l *lab) measure(c contender, in input, round int, keep string) (result, er
 	if err != nil {
 		return r, fmt.Errorf("%s on %s: %w", c.name, in.topic(), err)
 	}
-	r.Program, r.Input, r.Round = c.name, in, round
-	if c.memory > 0 {
-		r.Promise = promised(c.memory)
-	}
+	r.Program, r.Input, r.Round, r.Promise = c.name, in, round, c.memory
 	l.report.ran(r)
 	l.logf("%-22s %-8s %d: %6.2f µs a record (whole %.2f, broker %.2f), %4.0fk/s, %4d MiB",
 		c.name, in.Dist, round, r.CPU, r.Whole, r.Broker, r.Rate/1000, r.RSS>>20)
