@@ -33,7 +33,6 @@ type partition struct {
 	errs   int   // in a row
 	again  time.Time
 	warned bool // that a gap is near
-	lost   int64
 
 	committed int64 // offset of the group, as this instance has set it
 }

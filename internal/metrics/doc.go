@@ -1,5 +1,5 @@
 // Package metrics shows the figures of a process to Prometheus: those of its
-// engine and of its views, read when they are asked for, and those of the Go
+// engine, of its views and of its archiver, read when they are asked for, and those of the Go
 // runtime and the process.
 //
 // Names start with kappa_, counters end in _total, units are in names. Labels are

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-73111be4/kappa/internal/archiver"
 	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/internal/metrics"
 	"github.com/seed-73111be4/kappa/record"
@@ -54,6 +55,14 @@ func TestMetricsStay(t *testing.T) {
 		Views: func() []views.Stats {
 			return []views.Stats{{Name: "counts", Table: "counts-table", Records: 12, Switches: 1, CaughtUp: true, Bytes: 300},
 				{Name: "bad\xff", Table: "t", Bytes: -1}}
+		},
+		Archiver: func() archiver.Stats {
+			return archiver.Stats{Jobs: 2,
+				Topics: map[string]archiver.Counts{"clicks": {Segments: 7, Bytes: 900, Merges: 1, Fences: 2, Gaps: 1, LostOffsets: 40, Errors: 3}},
+				Partitions: []archiver.PartitionStats{
+					{Partition: record.Partition{Topic: "clicks"}, Lag: 5, LagBytes: 500, LagTime: 90 * time.Second, Headroom: time.Hour, Bounded: true, Segments: 3, Bytes: 9000},
+					{Partition: record.Partition{Topic: "clicks", Partition: 1}, Err: archiver.ErrLost},
+				}}
 		},
 	})
 	var ours strings.Builder

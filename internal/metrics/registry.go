@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/seed-73111be4/kappa/internal/archiver"
 	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/views"
 )
@@ -14,8 +15,9 @@ import (
 // Sources are where figures come from. Each is asked at every scrape and may be
 // nil.
 type Sources struct {
-	Engine func() engine.Stats
-	Views  func() []views.Stats
+	Engine   func() engine.Stats
+	Views    func() []views.Stats
+	Archiver func() archiver.Stats
 }
 
 // Registry holds the metrics of one process.
@@ -33,6 +35,9 @@ func New(s Sources) *Registry {
 	}
 	if s.Views != nil {
 		_ = r.reg.Register(&viewCollector{s.Views, newViewMetrics()})
+	}
+	if s.Archiver != nil {
+		_ = r.reg.Register(&archiverCollector{s.Archiver, newArchiverMetrics()})
 	}
 	return r
 }
