@@ -7,11 +7,12 @@ import (
 
 const cacheShards = 64
 
-// cache keeps recently read values in memory. It never holds a value older than
-// the store: a writer announces the keys of a batch before it applies it (begin),
-// which drops them and keeps readers from filling in what they read until it is
-// done (end). So once the new value of one key of a batch can be seen, no old
-// value of another can.
+// cache keeps values in memory: those that were read, and those that were written
+// while there is room. It never holds a value older than the store: a writer
+// announces the keys of a batch before it applies it (begin), which drops them and
+// keeps readers from filling in what they read until it is done (end, which brings the
+// new values). So once the new value of one key of a batch can be seen, no old value
+// of another can.
 type cache struct {
 	seed   maphash.Seed
 	limit  int64 // bytes per shard
@@ -73,11 +74,25 @@ func (c *cache) put(f fill, key string, value []byte, found bool) {
 	}
 }
 
-// begin announces a batch and drops its keys. It returns the shards that the
-// batch touches, for end.
-func (c *cache) begin(keys [][]byte) (touched uint64) {
-	for _, key := range keys {
-		h := maphash.Bytes(c.seed, key)
+// change is what a batch does to a key.
+type change struct {
+	key, value []byte
+	deleted    bool
+
+	hash   uint64 // set by begin
+	last   bool   // no later change of the batch has the hash
+	cached bool   // the cache had the key
+}
+
+// begin announces a batch and drops its keys; seen is its scratch space. It returns
+// the shards that the batch touches, for end.
+func (c *cache) begin(changes []change, seen map[uint64]struct{}) (touched uint64) {
+	clear(seen)
+	for i := len(changes) - 1; i >= 0; i-- {
+		h := maphash.Bytes(c.seed, changes[i].key)
+		_, later := seen[h]
+		seen[h] = struct{}{}
+		changes[i].hash, changes[i].last = h, !later
 		s, bit := c.shardOf(h), uint64(1)<<(h%cacheShards)
 		s.mu.Lock()
 		if touched&bit == 0 {
@@ -85,10 +100,31 @@ func (c *cache) begin(keys [][]byte) (touched uint64) {
 			s.writes++
 			s.gen++
 		}
-		s.drop(key)
+		changes[i].cached = s.drop(changes[i].key)
 		s.mu.Unlock()
 	}
 	return touched
+}
+
+// keep takes what an applied batch has left: keys that were here before, and others
+// where there is room. It comes before end, so nobody else fills them in.
+func (c *cache) keep(changes []change) {
+	for i := range changes {
+		x := &changes[i]
+		if !x.last {
+			continue // what it wrote was never to be seen
+		}
+		s := c.shardOf(x.hash)
+		e := cacheEntry{found: !x.deleted}
+		s.mu.Lock()
+		if x.cached || s.bytes+int64(len(x.key)+len(x.value))+entryOverhead <= c.limit {
+			if e.found {
+				e.value = append([]byte{}, x.value...)
+			}
+			s.set(string(x.key), e, c.limit)
+		}
+		s.mu.Unlock()
+	}
 }
 
 // end is called when the batch has been applied, or has not.
@@ -104,11 +140,13 @@ func (c *cache) end(touched uint64) {
 	}
 }
 
-func (s *cacheShard) drop(key []byte) {
-	if e, ok := s.entries[string(key)]; ok {
+func (s *cacheShard) drop(key []byte) bool {
+	e, ok := s.entries[string(key)]
+	if ok {
 		delete(s.entries, string(key))
 		s.bytes -= e.size(len(key))
 	}
+	return ok
 }
 
 func (s *cacheShard) set(key string, e cacheEntry, limit int64) {

@@ -37,9 +37,10 @@ type follower struct {
 	*replica
 	partition int32
 
-	batch state.Batch
-	keys  [][]byte
-	key   []byte
+	batch   state.Batch
+	written []change
+	seen    map[uint64]struct{}
+	key     []byte
 }
 
 // run follows until ctx ends or the copy cannot go on. What a retry may mend is
@@ -167,13 +168,13 @@ func (f *follower) write(records []record.Record, next place) error {
 // without key, which no table can hold, are passed over.
 func (f *follower) fill(records []record.Record, next place) {
 	f.batch.Reset()
-	f.keys = f.keys[:0]
+	f.written = f.written[:0]
 	for i := range records {
 		r := &records[i]
 		if r.Key == nil {
 			continue
 		}
-		f.keys = append(f.keys, r.Key)
+		f.written = append(f.written, change{key: r.Key, value: r.Value, deleted: r.Tombstone()})
 		f.key = state.TableKey(f.key[:0], r.Key)
 		if r.Tombstone() {
 			f.batch.Delete(f.key)
@@ -186,11 +187,14 @@ func (f *follower) fill(records []record.Record, next place) {
 
 func (f *follower) commit(next place) error {
 	if f.cache != nil {
-		touched := f.cache.begin(f.keys)
+		touched := f.cache.begin(f.written, f.seen)
 		defer f.cache.end(touched)
 	}
 	if err := f.store.Apply(&f.batch); err != nil {
 		return err
+	}
+	if f.cache != nil {
+		f.cache.keep(f.written)
 	}
 	f.places[f.partition].Store(&next)
 	return nil

@@ -87,7 +87,7 @@ func (r *replica) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	for p := range r.Partitions {
-		f := follower{replica: r, partition: p}
+		f := follower{replica: r, partition: p, seen: make(map[uint64]struct{})}
 		r.wg.Go(func() { f.run(ctx) })
 	}
 	r.wg.Go(func() { r.keep(ctx) })

@@ -130,6 +130,8 @@ func TestARestartReadsOnlyWhatIsNew(t *testing.T) {
 		if got := rows(t, v, Query{}); got != "a=1 b=3 " {
 			t.Errorf("rows %q", got)
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		for _, p := range c.opened {
 			if p.Partition == 0 && p.Offset != at.Offset {
 				t.Errorf("partition 0 was read from %d, want %d", p.Offset, at.Offset)
