@@ -21,13 +21,23 @@ func (o Output[T]) Emit(ctx Scope, key string, value T) { o.EmitWith(ctx, key, v
 // EmitWith writes a record with the headers and the timestamp of with, whose Key
 // and Value are ignored.
 func (o Output[T]) EmitWith(ctx Scope, key string, value T, with Emit) {
+	emit(o, contextOf(ctx), key, value, with)
+}
+
+// Forward writes a record under the input record's key, with its timestamp. It is
+// Emit with ctx.Key(), without making a string of the key.
+func (o Output[T]) Forward(ctx Scope, value T) {
 	c := contextOf(ctx)
+	emit(o, c, c.Record().Key, value, Emit{})
+}
+
+func emit[T any, K string | []byte](o Output[T], c Context, key K, value T, with Emit) {
 	mem, arena := arenaOf(c)
 	n := len(mem) + len(key)
 	mem = append(mem, key...)
 	mem, err := o.Codec.Append(mem, value)
 	if err != nil {
-		c.Fail(fmt.Errorf("emit to %s with key %q: %w", o.Topic, key, err))
+		c.Fail(fmt.Errorf("emit to %s with key %q: %w", o.Topic, string(key), err))
 		return
 	}
 	mem = notNil(mem)

@@ -329,11 +329,12 @@ func (t *Table) EachDirty(fn func(key, value []byte, deleted bool, stamp int64) 
 	return nil
 }
 
-// touchDirty brings cells into the processor's cache, their misses overlapping.
+// touchDirty brings cells and stamps into the processor's cache, their misses
+// overlapping.
 func (t *Table) touchDirty(dirty []uint32) {
 	var sum byte
 	for _, idx := range dirty {
-		sum += t.cells.at(t.unflushed[idx])[offFlags]
+		sum += t.cells.at(t.unflushed[idx])[offFlags] + byte(t.stamps[idx])
 	}
 	t.touched = sum
 }

@@ -77,7 +77,7 @@ func typedCounter(group goka.Group, input, output goka.Stream) *topology.Def {
 			n++
 			ctx.Set(n)
 			if output != "" {
-				counts.Emit(ctx, ctx.Key(), n)
+				counts.Forward(ctx, n)
 			}
 		}),
 		topology.PersistOf(schema.Int64()),

@@ -31,6 +31,19 @@ func counting(t testing.TB, kind string) *rig {
 				ctx.Set(n + 1)
 				out.Emit(ctx, "key", n+1)
 			}))
+	case "typed, forwarding":
+		out := topology.OutputOf("out", schema.Int64())
+		return newRig(t, topology.PersistOf(schema.Int64()), out,
+			topology.InputOf("in", schema.Nothing(), schema.Int64(), func(ctx *processors.Typed[int64], _ struct{}) {
+				n, _ := ctx.Value()
+				ctx.Set(n + 1000)
+				out.Forward(ctx, n)
+			}))
+	case "goka, counting":
+		return newRig(t, topology.Persist(new(codec.Int64)), topology.Input("in", schema.Boxed(schema.Nothing()), func(ctx goka.Context, _ any) {
+			n, _ := ctx.Value().(int64)
+			ctx.SetValue(n + 1000)
+		}))
 	case "typed, with a store":
 		s := topology.StoreOf("s", schema.Int64())
 		return newRig(t, s, topology.InputOf("in", schema.Int64(), nil, func(ctx *processors.Typed[struct{}], _ int64) {
@@ -83,8 +96,10 @@ func TestARecordMakesLittleGarbage(t *testing.T) {
 	for kind, want := range map[string]float64{
 		"typed":               1, // the bytes of the message
 		"typed, with an emit": 0,
+		"typed, forwarding":   0,
 		"typed, with a store": 0,
 		"typed, with a join":  0,
+		"goka, counting":      2, // the value and the new value as any
 		"goka":                3, // the message, the value and the new value as any
 		"goka, with an emit":  4,
 	} {

@@ -32,7 +32,7 @@ func counter(t testing.TB, kind string) *rig {
 			topology.InputOf("in", nothing, nil, func(ctx *processors.Typed[int64], _ struct{}) {
 				n, _ := ctx.Value()
 				ctx.Set(n + 1)
-				out.Emit(ctx, ctx.Key(), n+1)
+				out.Forward(ctx, n+1)
 			}))
 	case "goka":
 		return newRig(t, topology.Persist(new(codec.Int64)),
