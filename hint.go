@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/views"
@@ -14,11 +15,16 @@ import (
 func hint(app App, err error) string {
 	waiting := (*views.WaitError)(nil)
 	var topic kafka.Problem
+	damaged := (*damagedError)(nil)
 	switch {
 	case errors.As(err, &topic) && strings.HasSuffix(topic.What, "does not exist"):
 		return fmt.Sprintf("%s topics create makes the topics that the groups need", app.Name)
 	case errors.As(err, &waiting):
 		return "give it more time with --wait; a log that ends in an open transaction is readable once that has ended"
+	case errors.As(err, &damaged), errors.Is(err, archive.ErrCorrupt):
+		return fmt.Sprintf("%s archive heal rebuilds what Kafka still has", app.Name)
+	case errors.Is(err, errNotInArchive):
+		return fmt.Sprintf("%s archive ls shows what there is", app.Name)
 	case errors.Is(err, errNoGroup):
 		return "groups are named as in their definitions, not as their topics"
 	case errors.Is(err, record.ErrUnknownTopic) && len(app.Groups) > 0:
