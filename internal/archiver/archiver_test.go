@@ -48,7 +48,7 @@ func openArchive(t testing.TB, url string) *archive.Archive {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	return archive.New(b, archive.Config{})
+	return archive.New(b, archive.Config{Backoff: func(int) time.Duration { return time.Millisecond }})
 }
 
 // running is an archiver that runs.

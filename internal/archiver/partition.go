@@ -32,7 +32,7 @@ type partition struct {
 	err    error // why it cannot go on
 	errs   int   // in a row
 	again  time.Time
-	warned bool // that a gap is near
+	warned time.Time // that a gap is near
 
 	committed int64 // offset of the group, as this instance has set it
 }

@@ -68,18 +68,19 @@ func (a *Archiver) waiting() []waiting {
 	return list
 }
 
-// warn says once that Kafka is about to delete what is not archived; the caller holds
-// the lock.
+// warnEvery is how often there is a warning of one partition.
+const warnEvery = time.Hour
+
+// warn says, once in a while, that Kafka is about to delete what is not archived; the
+// caller holds the lock.
 func (a *Archiver) warn(p *partition, now time.Time) {
 	left, bounded := p.headroom(a.topics[p.p.Topic], now)
-	switch near := bounded && left < a.c.WarnBefore; {
-	case !near:
-		p.warned = p.warned && bounded && left < 2*a.c.WarnBefore
-	case !p.warned:
-		p.warned = true
-		a.c.Log.Warn("Kafka is about to delete or compact records that are not archived yet: raise the topic's retention, or give the archiver more instances",
-			"partition", p.p.String(), "from", p.next(), "records", p.backlog(), "left", left.Round(time.Second))
+	if !bounded || left >= a.c.WarnBefore || !p.warned.IsZero() && now.Sub(p.warned) < warnEvery {
+		return
 	}
+	p.warned = now
+	a.c.Log.Warn("Kafka may soon delete or compact records that are not archived yet: raise the topic's retention, lower the age of segments, or run more archivers",
+		"partition", p.p.String(), "from", p.next(), "records", p.backlog(), "left", left.Round(time.Second))
 }
 
 // commitOffsets tells the group how far the archive goes.
