@@ -105,27 +105,43 @@ func (h *history) read(ctx context.Context) error {
 	case m == nil, h.next < m.Start() && h.next >= ends.Start:
 		return h.goLive(ends)
 	}
-	for h.next < m.Next && !h.isNear(m, ends) {
-		if err := h.readTo(ctx, m); err != nil {
-			return err
-		}
-		if m, err = h.s.c.Archive.Refresh(ctx, m); err != nil { // it has grown meanwhile
-			return err
-		}
-	}
-	if ends.Start <= h.next { // as of before; what is left of it is looked at again
-		if all, err = h.s.c.Live.Ends(ctx, h.part.p); err != nil {
-			return err
-		}
-		ends = all[h.part.p]
-	}
-	if ends.Start > h.next {
-		return &GapError{h.part.p, h.next, ends.Start}
+	if ends, err = h.toTheSeam(ctx, m, ends); err != nil {
+		return err
 	}
 	if err := h.compare(ctx, ends); err != nil {
 		return err
 	}
 	return h.goLive(ends)
+}
+
+// toTheSeam reads the archive up to where Kafka goes on, and returns Kafka's ends. Both
+// move meanwhile: what Kafka forgets has been archived before, so the archive is asked
+// once more after Kafka has been, and only then a gap is one.
+func (h *history) toTheSeam(ctx context.Context, m *archive.Manifest, ends record.Ends) (record.Ends, error) {
+	for {
+		for h.next < m.Next && !h.isNear(m, ends) {
+			if err := h.readTo(ctx, m); err != nil {
+				return ends, err
+			}
+			var err error
+			if m, err = h.s.c.Archive.Refresh(ctx, m); err != nil { // it has grown meanwhile
+				return ends, err
+			}
+		}
+		all, err := h.s.c.Live.Ends(ctx, h.part.p)
+		if err != nil {
+			return ends, err
+		}
+		if ends = all[h.part.p]; ends.Start <= h.next {
+			return ends, nil
+		}
+		if m, err = h.s.c.Archive.Refresh(ctx, m); err != nil {
+			return ends, err
+		}
+		if m.Next <= h.next {
+			return ends, &GapError{h.part.p, h.next, ends.Start}
+		}
+	}
 }
 
 // isNear reports whether Kafka has the little that is left of the archive.
@@ -236,6 +252,7 @@ func (s *Source) set(p *part, to stage) {
 	s.mu.Lock()
 	p.stage = to
 	s.mu.Unlock()
+	s.wake() // others may have waited for the decision
 }
 
 // manifest returns the newest manifest of a partition, nil where nothing of it is

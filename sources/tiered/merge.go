@@ -6,13 +6,18 @@ import (
 	"github.com/seed-73111be4/kappa/sources"
 )
 
-// limit is the latest timestamp that may be polled: the earliest that any partition in
-// the archive stands at, and the skew. A partition that has nothing ready stands where
-// it was last; one that has never shown anything holds all others back, for it is about
-// to. Where nobody reads the archive there is no limit.
-func (s *Source) limit() int64 {
+// limit is the latest timestamp that a partition of a stage may show: the earliest that
+// any partition in the archive stands at, and the skew. One that has nothing ready
+// stands where it was last; one that has never shown anything holds all others back, for
+// it is about to. One that is still deciding holds back those in the archive, as it may
+// be about to join them, but nobody who is live: its bucket may be away. Where nobody
+// reads the archive there is no limit.
+func (s *Source) limit(of stage) int64 {
 	earliest, some := int64(math.MaxInt64), false
 	for _, p := range s.parts {
+		if p.stage == deciding && of == past && s.c.Skew >= 0 {
+			return none
+		}
 		if p.stage != past {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -272,13 +273,13 @@ func (s *Source) Poll(ctx context.Context) ([]sources.Fetched, error) {
 func (s *Source) collect() (out []sources.Fetched, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limit := s.limit()
+	limits := [...]int64{deciding: math.MaxInt64, past: s.limit(past), present: s.limit(present)}
 	for _, p := range s.parts {
-		out = s.takeFrom(p, limit, out)
+		out = s.takeFrom(p, limits[p.stage], out)
 	}
 	if len(out) > 0 {
 		signal(s.room)
-		if s.limit() > limit {
+		if s.limit(past) > limits[past] {
 			s.wake() // what was taken lets others go on
 		}
 	}
