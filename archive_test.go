@@ -27,7 +27,7 @@ type archived struct {
 // write writes records a second apart, as one transaction.
 func write(t *testing.T, c *Client, topic string, commit bool, outs ...kafka.Out) {
 	t.Helper()
-	p, err := c.cluster.NewProducer(kafka.ProducerConfig{TransactionalID: topic})
+	p, err := c.cluster.NewProducer(kafka.ProducerConfig{TransactionalID: topic, Linger: time.Minute}) // one batch a partition, until the flush
 	if err != nil {
 		t.Fatal(err)
 	}
