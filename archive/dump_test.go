@@ -13,7 +13,7 @@ import (
 // Kafka's own tool reads a segment as it is, and stops at the footer.
 func TestKafkasDumpLogReadsASegment(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs Java and Kafka's jars")
+		t.Skip("Kafka's own tool: not with -short")
 	}
 	kafka := randomBroker(30, 100)
 	a := inMemory(t)

@@ -187,7 +187,7 @@ const raceEnv = "KAPPA_TEST_RACE_DIR"
 func TestRaceHelper(t *testing.T) {
 	dir := os.Getenv(raceEnv)
 	if dir == "" {
-		t.Skip("not on its own")
+		t.Skip("a child process of the race test, which sets its variable; alone there is nothing to race")
 	}
 	b := open(t, "file://"+dir)
 	for i := range rounds() {

@@ -56,7 +56,7 @@ func TestArchiverProcess(t *testing.T) {
 	var c child
 	text := os.Getenv(childVariable)
 	if text == "" {
-		t.Skip("started by other tests")
+		t.Skip("a child process of the kill test, which sets its variable")
 	}
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatal(err)

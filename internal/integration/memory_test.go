@@ -20,15 +20,10 @@ func TestAProcessStaysWithinItsMemory(t *testing.T) {
 		t.Skip("the peak of resident memory is read from /proc")
 	}
 	if testing.Short() {
-		t.Skip("reads some hundred megabytes")
+		t.Skip("real Kafka: not with -short")
 	}
 	t.Parallel()
-	clusters.Each(t, func(t *testing.T, c *testenv.Cluster) {
-		if c.Kind() != testenv.KafkaTV2 {
-			t.Skip("one kind is enough")
-		}
-		within(newRig(t, c), 128<<20)
-	})
+	within(newRig(t, clusters.Kafka(t, testenv.KafkaTV2)), 128<<20)
 }
 
 func within(r *rig, memory int64) {
