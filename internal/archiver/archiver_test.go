@@ -212,6 +212,11 @@ func TestTopicsAreArchivedByteForByte(t *testing.T) {
 	})
 }
 
+// forever describes a topic that keeps its records, whose timestamps are of 1970.
+func forever(name string, partitions int32) kafka.TopicSpec {
+	return kafka.TopicSpec{Name: name, Partitions: partitions, Config: map[string]string{"retention.ms": "-1"}}
+}
+
 func TestNewTopicsAndPartitionsAreFound(t *testing.T) {
 	clusters.Each(t, func(t *testing.T, env *testenv.Cluster) {
 		r := newRig(t, env)
@@ -220,7 +225,7 @@ func TestNewTopicsAndPartitionsAreFound(t *testing.T) {
 		r.Write(record.Partition{Topic: first}, true, "a")
 		r.same(record.Partition{Topic: first})
 		later := first + "-later"
-		if _, err := r.Cluster.CreateTopics(t.Context(), kafka.TopicSpec{Name: later, Partitions: 2}); err != nil {
+		if _, err := r.Cluster.CreateTopics(t.Context(), forever(later, 2)); err != nil {
 			t.Fatal(err)
 		}
 		r.Write(record.Partition{Topic: later, Partition: 1}, true, "b", "c")
@@ -279,7 +284,7 @@ func TestARecreatedTopicIsAnotherHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "the topic can be made anew", func() bool {
-			made, err := r.Cluster.CreateTopics(t.Context(), kafka.TopicSpec{Name: p.Topic, Partitions: 1})
+			made, err := r.Cluster.CreateTopics(t.Context(), forever(p.Topic, 1))
 			return err == nil && len(made) == 1
 		})
 		again := sourcetest.NewKafkaLog(t, env) // a producer that knows nothing of the old topic

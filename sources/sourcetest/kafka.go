@@ -45,12 +45,13 @@ func NewKafkaLog(t testing.TB, env *testenv.Cluster) *KafkaLog {
 	return &KafkaLog{Cluster: c, t: t, ctx: ctx, producer: p}
 }
 
-// Topic makes a topic.
+// Topic makes a topic that keeps its records, whose timestamps are of 1970.
 func (l *KafkaLog) Topic(partitions int32) string {
 	l.t.Helper()
 	l.topics++
 	name := fmt.Sprintf("%s-%d", testenv.Name(l.t), l.topics)
-	if _, err := l.Cluster.CreateTopics(l.ctx, kafka.TopicSpec{Name: name, Partitions: partitions}); err != nil {
+	spec := kafka.TopicSpec{Name: name, Partitions: partitions, Config: map[string]string{"retention.ms": "-1"}}
+	if _, err := l.Cluster.CreateTopics(l.ctx, spec); err != nil {
 		l.t.Fatal(err)
 	}
 	return name
