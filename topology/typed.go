@@ -147,16 +147,18 @@ func (t typed[In, S]) call(state any, c processors.Context, msg any) {
 
 // handlers makes handlers of goka's kind of callback.
 func handlers(c goka.Codec, cb goka.ProcessCallback) func() Handler {
-	handler := func(ctx processors.Context, r *record.Record) error {
-		var msg any
-		if r.Value != nil {
-			var err error
-			if msg, err = c.Decode(r.Value); err != nil {
-				return fmt.Errorf("decode the value: %w", err)
+	return func() Handler {
+		decode := schema.Decoding(c)
+		return func(ctx processors.Context, r *record.Record) error {
+			var msg any
+			if r.Value != nil {
+				var err error
+				if msg, err = decode(r.Value); err != nil {
+					return fmt.Errorf("decode the value: %w", err)
+				}
 			}
+			cb(ctx, msg)
+			return nil
 		}
-		cb(ctx, msg)
-		return nil
 	}
-	return func() Handler { return handler }
 }

@@ -20,30 +20,33 @@ import (
 // holds the effects of the running callback back until that has returned: apply
 // makes them, drop forgets them.
 type taskContext struct {
-	t       *Task
-	plan    *topology.Plan
-	rec     *record.Record
-	own     ownValue // what the callback has written under rec's key in the group table
-	writes  writeSet // what it has written elsewhere
-	emits   []Out
-	fate    record.Fate
-	key     string // of rec, once asked for
-	hasKey  bool
-	headers goka.Headers
-	storeK  state.Key // rec's key in the group table
-	keyBuf  []byte    // of storeK where the record was not preloaded
-	joinK   []byte
-	scratch []byte
-	value   []byte
-	arena   arena
-	defers  []func(error) // releases of the running callback's DeferCommit
-	stores  map[string]*namedStore
-	outputs map[string]*output
-	last    *output // that was asked for last
-	loop    *output
-	joins   map[string]*topology.InputPlan
-	lookups map[string]*topology.TablePlan
+	t      *Task
+	plan   *topology.Plan
+	rec    *record.Record
+	own    ownValue // what the callback has written under rec's key in the group table
+	writes writeSet // what it has written elsewhere
+	emits  []Out
+	fate   record.Fate
+	key    string // of rec, once asked for
+	hasKey bool
+	// preloaded says that storeK is the last one that was taken from the task's list.
+	preloaded bool
+	headers   goka.Headers
+	storeK    state.Key // rec's key in the group table
+	keyBuf    []byte    // of storeK where the record was not preloaded
+	joinK     []byte
+	scratch   []byte
+	value     []byte
+	arena     arena
+	defers    []func(error) // releases of the running callback's DeferCommit
+	stores    map[string]*namedStore
+	outputs   map[string]*output
+	last      *output // that was asked for last
+	loop      *output
+	joins     map[string]*topology.InputPlan
+	lookups   map[string]*topology.TablePlan
 
+	tableDecode func([]byte) (any, error)
 	tableCopies bool // the table's codec does
 	tableLimit  int  // of a record of the table's topic, 0: none
 	stateLimit  int
@@ -80,6 +83,7 @@ func (c *taskContext) init(t *Task) {
 	}
 	if tbl := c.plan.Table; tbl != nil {
 		c.tableCopies, c.tableLimit = decodesCopy(tbl.Codec), limits[tbl.Topic]
+		c.tableDecode = schema.Decoding(tbl.Codec)
 	}
 	c.stateLimit = limits[c.plan.StateTopic]
 	c.joins = map[string]*topology.InputPlan{}
@@ -115,7 +119,7 @@ func (c *taskContext) recover(err *error) {
 }
 
 func (c *taskContext) begin(r *record.Record) {
-	c.rec, c.fate, c.hasKey, c.headers = r, record.Processed, false, nil
+	c.rec, c.fate, c.hasKey, c.preloaded, c.headers = r, record.Processed, false, false, nil
 	c.defers = c.defers[:0]
 	c.drop()
 	if c.plan.Table != nil {
@@ -126,7 +130,8 @@ func (c *taskContext) begin(r *record.Record) {
 // storeKey returns a key of the group table, hashed: that of the next preloaded
 // record where it is this one.
 func (c *taskContext) storeKey(key []byte) state.Key {
-	if k, ok := c.t.keys.take(key); ok {
+	k, ok := c.t.keys.take(key)
+	if c.preloaded = ok; ok {
 		return k
 	}
 	c.keyBuf = state.TableKey(c.keyBuf[:0], key)
@@ -218,12 +223,12 @@ func (c *taskContext) decode(name string, codec decoder, data []byte) any {
 	if !decodesCopy(codec) {
 		data = bytes.Clone(data)
 	}
-	return c.decodeOwned(name, codec, data)
+	return c.decoded(name, codec.Decode, data)
 }
 
-// decodeOwned decodes what the codec may keep.
-func (c *taskContext) decodeOwned(name string, codec decoder, data []byte) any {
-	v, err := codec.Decode(data)
+// decoded decodes what the codec may keep.
+func (c *taskContext) decoded(name string, decode func([]byte) (any, error), data []byte) any {
+	v, err := decode(data)
 	if err != nil {
 		c.Fail(fmt.Errorf("decode the value of %s: %w", name, err))
 	}
@@ -274,9 +279,18 @@ func (c *taskContext) Timestamp() time.Time {
 
 func (c *taskContext) Key() string {
 	if !c.hasKey {
-		c.key, c.hasKey = string(c.rec.Key), true
+		c.key, c.hasKey = c.keyString(), true
 	}
 	return c.key
+}
+
+// keyString makes a string of the record's key, out of one for it and its neighbours
+// where the record was preloaded.
+func (c *taskContext) keyString() string {
+	if c.preloaded {
+		return c.t.keys.text()
+	}
+	return string(c.rec.Key)
 }
 
 func (c *taskContext) Headers() goka.Headers {
@@ -298,7 +312,7 @@ func (c *taskContext) Value() any {
 	if !c.tableCopies {
 		data = bytes.Clone(data)
 	}
-	return c.decodeOwned(plan.Topic, plan.Codec, data)
+	return c.decoded(plan.Topic, c.tableDecode, data)
 }
 
 func (c *taskContext) SetValue(value any, options ...goka.ContextOption) {
