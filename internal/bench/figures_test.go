@@ -122,7 +122,7 @@ func figures() []figure {
 		{[]string{"P10/partitions"}, partitionFigures},
 		{[]string{"view"}, viewFigures},
 		{[]string{"idle"}, idleFigures},
-		{[]string{"profile"}, profileFigures},
+		{[]string{"profile/hot", "profile/uniform", "profile/uniform-output", "profile/partitions"}, profileFigures},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,21 +22,49 @@ func profileFigures(l *lab) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range []struct {
-		dist  string
-		flags []string
-	}{{"hot", nil}, {"uniform", nil}, {"uniform", []string{"--output"}}} {
-		name := strings.Join(append(append([]string{"count"}, c.flags...), "on", c.dist), " ")
-		top, err := l.profile(binary, standard(c.dist, l.records), len(c.flags) > 0)
+	for _, c := range l.profiled() {
+		if !l.wants("profile/" + c.name) {
+			continue
+		}
+		top, err := l.profile(binary, c)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", c, err)
 		}
 		if l.report.Profiles == nil {
 			l.report.Profiles = map[string]string{}
 		}
-		l.report.Profiles[name] = top
+		l.report.Profiles[c.String()] = top
 	}
 	return nil
+}
+
+// profiled is a run of examples/count that is profiled.
+type profiled struct {
+	name   string // what -only selects by, and the file's
+	in     input
+	flags  []string
+	output bool
+}
+
+func (c profiled) String() string {
+	return strings.Join(append(append([]string{"count"}, c.flags...), "on", c.in.Dist), " ") + c.more()
+}
+
+func (c profiled) more() string {
+	if c.in.Partitions == partitions {
+		return ""
+	}
+	return fmt.Sprintf(", %d partitions", c.in.Partitions)
+}
+
+func (l *lab) profiled() []profiled {
+	hot, uniform := standard("hot", l.records), standard("uniform", l.records)
+	return []profiled{
+		{"hot", hot, nil, false},
+		{"uniform", uniform, nil, false},
+		{"uniform-output", uniform, []string{"--output"}, true},
+		{"partitions", spread(int32(slices.Max(l.partitions)), l.records), []string{"--workers", "1"}, false},
+	}
 }
 
 // buildProfiled builds examples/count with testdata/profile.go laid over it.
@@ -60,34 +89,34 @@ func (l *lab) buildProfiled() (string, error) {
 }
 
 // profile returns the top of a profile.
-func (l *lab) profile(binary string, in input, output bool) (string, error) {
-	if err := l.ensure(in); err != nil {
+func (l *lab) profile(binary string, c profiled) (string, error) {
+	if err := l.ensure(c.in); err != nil {
 		return "", err
 	}
 	group := l.name("profiled")
-	var flags []string
-	if output {
-		if err := l.topic(group+"-out", in.Partitions); err != nil {
+	flags := c.flags
+	if c.output {
+		if err := l.topic(group+"-out", c.in.Partitions); err != nil {
 			return "", err
 		}
-		flags = []string{"--output", group + "-out"}
+		flags = append(slices.Clone(flags), group+"-out")
 	}
 	file := filepath.Join(l.dir, group+".pprof")
-	cmd := l.countCommand(binary, group, in.topic(), flags...)
+	cmd := l.countCommand(binary, group, c.in.topic(), flags...)
 	cmd.Env = append(os.Environ(), "KAPPA_BENCH_PROFILE="+file)
 	p, err := l.start(group, cmd)
 	if err != nil {
 		return "", err
 	}
 	defer p.kill()
-	if err := l.takeProfile(p, group, in); err != nil {
+	if err := l.takeProfile(p, group, c.in); err != nil {
 		return "", err
 	}
 	top, err := exec.CommandContext(l.ctx, "go", "tool", "pprof", "-top", "-nodecount", profileLines, binary, file).Output()
 	if err != nil {
 		return "", fmt.Errorf("go tool pprof: %w", err)
 	}
-	if err := l.keepProfile(file, in, output); err != nil {
+	if err := l.keepProfile(file, c.name); err != nil {
 		return "", err
 	}
 	return string(top), l.sweep(group)
@@ -116,7 +145,7 @@ func (l *lab) takeProfile(p *process, group string, in input) error {
 }
 
 // keepProfile leaves the profile beside the report, for who looks closer.
-func (l *lab) keepProfile(file string, in input, output bool) error {
+func (l *lab) keepProfile(file, name string) error {
 	if l.profiles == "" {
 		return nil
 	}
@@ -124,9 +153,5 @@ func (l *lab) keepProfile(file string, in input, output bool) error {
 	if err != nil {
 		return err
 	}
-	name := "count-" + in.Dist
-	if output {
-		name += "-output"
-	}
-	return os.WriteFile(filepath.Join(l.profiles, name+".pprof"), text, 0o644)
+	return os.WriteFile(filepath.Join(l.profiles, "count-"+name+".pprof"), text, 0o644)
 }
