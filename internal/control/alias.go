@@ -45,6 +45,12 @@ func (a Alias) value() ([]byte, error) {
 	return json.Marshal(aliasJSON{magic, version, a.Table, a.Generation, a.Since.UnixMilli()})
 }
 
+// Record returns the record that says so in the control topic.
+func (a Alias) Record() (record.Record, error) {
+	value, err := a.value()
+	return record.Record{Topic: Topic, Key: a.key(), Value: value, Timestamp: a.Since.UnixMilli()}, err
+}
+
 // parse reads the record of an alias; ok is false for a record of another kind.
 func parse(key, value []byte) (a Alias, ok bool, err error) {
 	name, ok := strings.CutPrefix(string(key), aliasKind)
@@ -55,17 +61,26 @@ func parse(key, value []byte) (a Alias, ok bool, err error) {
 	if err := json.Unmarshal(value, &j); err != nil {
 		return Alias{}, false, fmt.Errorf("alias %q: %w", name, err)
 	}
-	switch {
-	case j.Magic != magic:
-		return Alias{}, false, fmt.Errorf("alias %q: its magic is %q, not %q", name, j.Magic, magic)
-	case j.Version > version:
-		return Alias{}, false, fmt.Errorf("alias %q: version %d: %w", name, j.Version, ErrVersion)
-	case j.Version < 1:
-		return Alias{}, false, fmt.Errorf("alias %q: version %d does not exist", name, j.Version)
-	case name == "" || j.Table == "":
+	if err := checkHead(j.Magic, j.Version); err != nil {
+		return Alias{}, false, fmt.Errorf("alias %q: %w", name, err)
+	}
+	if name == "" || j.Table == "" {
 		return Alias{}, false, fmt.Errorf("alias %q: its name or its table is empty", name)
 	}
 	return Alias{name, j.Table, j.Generation, time.UnixMilli(j.SinceMs).UTC()}, true, nil
+}
+
+// checkHead refuses what is no record of this topic, or a later version's.
+func checkHead(m string, v int) error {
+	switch {
+	case m != magic:
+		return fmt.Errorf("its magic is %q, not %q", m, magic)
+	case v > version:
+		return fmt.Errorf("version %d: %w", v, ErrVersion)
+	case v < 1:
+		return fmt.Errorf("version %d does not exist", v)
+	}
+	return nil
 }
 
 // apply folds a record of the topic into the aliases.

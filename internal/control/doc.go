@@ -1,6 +1,7 @@
-// Package control keeps what readers of a cluster's tables must agree on in one
+// Package control keeps what all readers and groups of a cluster must agree on in one
 // compacted topic, kappa-control: the aliases, which say which table topic is
-// behind a reader-visible name. Moving an alias is how a rebuilt table takes the
+// behind a reader-visible name, the resets, which say in which generation of its topics
+// a group runs, and the groups' shapes. Moving an alias is how a rebuilt table takes the
 // place of its predecessor for all views and sinks at once.
 //
 // The format is in docs/format/control.md. All functions may be called from any

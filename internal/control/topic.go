@@ -26,7 +26,8 @@ func Ensure(ctx context.Context, c *kafka.Cluster) error {
 
 // Read returns the aliases as of now; none where there is no control topic.
 func Read(ctx context.Context, c *kafka.Cluster) (Aliases, error) {
-	as, reader, err := load(ctx, c)
+	as := Aliases{}
+	reader, err := load(ctx, c, as.fold)
 	if err != nil {
 		if errors.Is(err, record.ErrUnknownTopic) {
 			return Aliases{}, nil
@@ -37,32 +38,33 @@ func Read(ctx context.Context, c *kafka.Cluster) (Aliases, error) {
 	return as, nil
 }
 
-// load reads to the high watermark; the reader stands behind it.
-func load(ctx context.Context, c *kafka.Cluster) (Aliases, record.LogReader, error) {
+// load reads to the high watermark as of the call, and so waits for transactions that
+// are open there; the reader stands behind it.
+func load(ctx context.Context, c *kafka.Cluster, fold func(record.Batch) (bool, error)) (record.LogReader, error) {
 	topics, err := c.Topics(ctx, Topic) // asks without waiting for a topic to appear
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if _, ok := topics[Topic]; !ok {
-		return nil, nil, record.ErrUnknownTopic
+		return nil, record.ErrUnknownTopic
 	}
 	ends, err := c.Ends(ctx, partition())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	as, reader := Aliases{}, c.Open(partition(), ends.Start)
+	reader := c.Open(partition(), ends.Start)
 	for next := ends.Start; next < ends.HighWatermark; {
 		b, err := reader.Next(ctx)
 		if err == nil {
-			_, err = as.fold(b)
+			_, err = fold(b)
 		}
 		if err != nil {
 			reader.Close()
-			return nil, nil, err
+			return nil, err
 		}
 		next = b.Next
 	}
-	return as, reader, nil
+	return reader, nil
 }
 
 func (as Aliases) fold(b record.Batch) (changed bool, err error) {
@@ -100,6 +102,22 @@ func SetAlias(ctx context.Context, c *kafka.Cluster, name, table string) error {
 	return nil
 }
 
+// Move makes the name of a's stand for its table, unless the name is at that
+// generation, or a later one, already. The table must exist.
+func Move(ctx context.Context, c *kafka.Cluster, a Alias) (moved bool, err error) {
+	if err := check(ctx, c, a.Name, a.Table); err != nil {
+		return false, fmt.Errorf("move alias %q to %s: %w", a.Name, a.Table, err)
+	}
+	as, err := Read(ctx, c)
+	if err != nil || as[a.Name].Generation >= a.Generation {
+		return false, err
+	}
+	if err := write(ctx, c, a); err != nil {
+		return false, fmt.Errorf("move alias %q to %s: %w", a.Name, a.Table, err)
+	}
+	return true, nil
+}
+
 func check(ctx context.Context, c *kafka.Cluster, name, table string) error {
 	if name == "" || table == "" {
 		return errors.New("name and table must not be empty")
@@ -115,16 +133,20 @@ func check(ctx context.Context, c *kafka.Cluster, name, table string) error {
 }
 
 func write(ctx context.Context, c *kafka.Cluster, a Alias) error {
-	value, err := a.value()
+	r, err := a.Record()
 	if err != nil {
 		return err
 	}
+	return put(ctx, c, r)
+}
+
+// put writes a record outside of any transaction.
+func put(ctx context.Context, c *kafka.Cluster, r record.Record) error {
 	e, err := c.NewEmitter(kafka.EmitterConfig{})
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	r := record.Record{Topic: Topic, Key: a.key(), Value: value, Timestamp: a.Since.UnixMilli()}
 	if err := e.Emit(ctx, r); err != nil {
 		return err
 	}
@@ -162,7 +184,8 @@ func Watch(ctx context.Context, c *kafka.Cluster, fn func(Aliases)) error {
 }
 
 func watch(ctx context.Context, c *kafka.Cluster, tell func(Aliases)) error {
-	as, reader, err := load(ctx, c)
+	as := Aliases{}
+	reader, err := load(ctx, c, as.fold)
 	if err != nil {
 		return err
 	}
