@@ -281,19 +281,28 @@ func (r *rig) table(topic string) map[string]string {
 // until polls cond until it holds.
 func (r *rig) until(what string, cond func() bool) {
 	r.t.Helper()
+	if !r.within(patience, what, cond) {
+		r.t.Fatalf("waited %v for %s", patience, what)
+	}
+}
+
+// within polls cond for a while, and reports whether it came to hold.
+func (r *rig) within(d time.Duration, what string, cond func() bool) bool {
+	r.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(d)
 	defer deadline.Stop()
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			r.t.Fatalf("waited %v for %s", patience, what)
+			return false
 		case <-r.ctx.Done():
 			r.t.Fatalf("waiting for %s: %v", what, r.ctx.Err())
 		}
 	}
+	return true
 }
 
 // processed waits until the engines together have committed n records of a group.

@@ -85,8 +85,7 @@ func TestAGroupOfStockGokaGoesOnFromTheMiddle(t *testing.T) {
 	in, out, group := r.topic("in", 4), r.topic("out", 4), r.name("tally")
 	recs := numbers(in, n, keys)
 	finish := r.feed(recs[:n/2])
-	_, s := r.goka(gokaTally(group, in, out), gokaConfig())
-	r.until("goka at work", func() bool { return sum(r.table(group+"-table")) > keys })
+	s := r.gokaUntil(gokaTally(group, in, out), keys+1)
 	s.stop()
 	finish()
 	r.emit(recs[n/2:]...)
@@ -194,9 +193,8 @@ func TestKappaAndStockGokaDoNotShareAGroup(t *testing.T) {
 	const n, keys = 600, 30
 	in, out, group := r.topic("in", 3), r.topic("out", 3), r.name("tally")
 	recs := numbers(in, n, keys)
-	_, s := r.goka(gokaTally(group, in, out), gokaConfig())
 	r.emit(recs[:n/3]...)
-	r.until("goka", func() bool { return sum(r.table(group+"-table")) == n/3 })
+	s := r.gokaUntil(gokaTally(group, in, out), n/3)
 
 	e, err := r.tryStart(r.fast(t.TempDir()), ourTally(group, in, out, new(firsts)))
 	if err == nil {
