@@ -20,8 +20,10 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
-func clicksPerUser() *topology.Def {
-	return topology.Group("clicks-per-user",
+func clicksPerUser() *topology.Def { return countClicks("clicks-per-user") }
+
+func countClicks(group goka.Group) *topology.Def {
+	return topology.Group(group,
 		topology.Input("clicks", new(codec.String), func(ctx goka.Context, _ any) {
 			n, _ := ctx.Value().(int64)
 			ctx.SetValue(n + 1)

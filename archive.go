@@ -27,7 +27,7 @@ gs://NAME or azblob://CONTAINER, each with ?prefix=FOLDER/ where wanted.`,
 	}
 	for _, verb := range []func(App) *cobra.Command{
 		archiveRunCommand, archiveListCommand, archiveShowCommand, archiveCatCommand,
-		archiveVerifyCommand, archiveHealCommand, archiveCollectCommand,
+		archiveVerifyCommand, archiveHealCommand, archiveCollectCommand, archiveTrimCommand,
 	} {
 		c := verb(app)
 		c.Flags().String("bucket", "", "URL of the archive's bucket")

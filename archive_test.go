@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-73111be4/kappa/internal/archiver"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
 )
@@ -130,6 +132,7 @@ func TestArchiveVerbs(t *testing.T) {
 		"ls", "ls --json", "show clicks", "show clicks:1 --json",
 		"cat clicks", "cat clicks --json", "cat clicks --from 2026-05-01T12:00:01Z --to 2026-05-01T12:00:05Z",
 		"cat clicks:0 --from 1 --limit 1", "verify --deep", "verify --deep --against-kafka --json", "gc --dry-run", "heal",
+		"trim clicks", "trim clicks:1 --json", "trim clicks:1 --yes", "trim clicks --yes", "trim clicks",
 	} {
 		stdout := must(t, clicks(), append([]string{"archive"}, append(strings.Fields(args), "--bucket", a.bucket)...)...)
 		all.WriteString("$ clicks archive " + args + "\n" + ids(stdout) + "\n")
@@ -211,6 +214,68 @@ func TestDamageIsFoundAndHealed(t *testing.T) {
 	code, stdout, stderr = run(t, clicks(), "archive", "heal", "--bucket", a.bucket)
 	if code != 1 || !strings.Contains(stdout, "Kafka has only what comes from offset") || !strings.Contains(stderr, "cannot be mended") {
 		t.Errorf("code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+func TestOnlyWhatTheArchiveHasTooIsDeletedFromKafka(t *testing.T) {
+	a := archiveClicks(t)
+	part := record.Partition{Topic: "clicks", Partition: 1}
+	trim := func() (code int, stderr string) {
+		code, _, stderr = run(t, clicks(), "archive", "trim", "clicks", "--yes", "--bucket", a.bucket)
+		return code, stderr
+	}
+	starts := func() int64 {
+		ends, err := a.c.cluster.Ends(t.Context(), part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ends.Start
+	}
+	file := a.segments("1")[0]
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(whole)
+	damaged[70] ^= 1
+	if err := os.WriteFile(file, damaged, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, stderr := trim(); code != 1 || !strings.Contains(stderr, "archive heal") || starts() != 0 {
+		t.Errorf("code %d, the log starts at %d: %s", code, starts(), stderr)
+	}
+	if err := os.WriteFile(file, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write(t, a.c, "clicks", true, out(1, may.UnixMilli(), "eve", "/")) // nobody has archived it
+	const last = 2                                                     // that both have; 1 and 3 are markers
+	if code, stderr := trim(); code != 0 || starts() != last {
+		t.Errorf("code %d, the log starts at %d, not %d: %s", code, starts(), last, stderr)
+	}
+}
+
+func TestTablesAreNotTrimmed(t *testing.T) {
+	a := archiveClicks(t)
+	if _, err := a.c.CreateTopics(t.Context(), Topic{Name: "users", Partitions: 1, Table: true}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, a.c, "users", true, out(0, may.UnixMilli(), "ann", "Ann"))
+	past, err := a.c.Archive(t.Context(), ArchiveOptions{Bucket: a.bucket, Topics: []string{"users"}, SegmentAge: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := past.WaitCaughtUp(t.Context(), "users"); err != nil {
+		t.Error(err)
+	}
+	if err := past.Trim(t.Context(), "users"); !errors.Is(err, archiver.ErrTable) {
+		t.Errorf("trimmed: %v", err)
+	}
+	if err := past.Stop(); err != nil {
+		t.Error(err)
+	}
+	code, _, stderr := run(t, clicks(), "archive", "trim", "users", "--yes", "--bucket", a.bucket)
+	if code != 1 || !strings.Contains(stderr, "its log is the table") {
+		t.Errorf("code %d: %s", code, stderr)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -260,6 +261,92 @@ func TestDevRunsTheGroupsAndKeepsWhatTheyDid(t *testing.T) {
 		if code := stop(); code != 0 {
 			t.Fatalf("life %d ended with %d:\n%s", life, code, out.b.String())
 		}
+	}
+}
+
+// What dev archives outlives its log: a group that comes later reads it from there.
+func TestDevArchivesIntoItsDirectoryAndItsGroupsReadFromThere(t *testing.T) {
+	dir := t.TempDir()
+	var out output
+	stop := background(t, clicks(), &out, "dev", "--dir", dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	addr, url := out.await(t, `development broker on (\S+);`), out.await(t, `url=(\S+)`)
+	out.await(t, "msg=running")
+	t.Setenv("KAPPA_BROKERS", addr)
+	t.Setenv("KAPPA_BUCKET", "file://"+dir+"/archive")
+	c := open(t, addr)
+	emit(t, c, "clicks", "ann=/", "bob=/", "ann=/cart")
+	emit(t, c, "clicks", "ann=/exit")
+	await(t, "topic and table to be archived", func() bool {
+		ls := must(t, clicks(), "archive", "ls", "--json")
+		return sumOf(t, ls, "clicks") == 4 && sumOf(t, ls, "clicks-per-user-table") > 0
+	})
+	if got := must(t, clicks(), "archive", "ls", "--json"); strings.Contains(got, "-state") || strings.Contains(got, "kappa-control") {
+		t.Errorf("archived is what nobody reads again:\n%s", got)
+	}
+	await(t, "the archiver's figures", func() bool {
+		return strings.Contains(get(t, url+"/metrics"), `kappa_archive_up{partition="0",topic="clicks"} 1`)
+	})
+	if got := get(t, url+"/readyz"); got != `{"status":"ready"}` {
+		t.Error(got)
+	}
+	if got := must(t, clicks(), "archive", "trim", "clicks", "--yes", "--json"); !strings.Contains(got, `"from":0,"to":3,"deleted":true`) {
+		t.Errorf("trim: %s", got)
+	}
+	if code := stop(); code != 0 {
+		t.Fatalf("ended with %d:\n%s", code, out.b.String())
+	}
+
+	again := App{Name: "clicks", Groups: []*topology.Def{countClicks("clicks-again")}}
+	stop = background(t, again, &out, "dev", "--dir", dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	t.Setenv("KAPPA_BROKERS", out.await(t, `development broker on \S+;[\s\S]*development broker on (\S+);`))
+	want := `{"key":"ann","value":3}` + "\n" + `{"key":"bob","value":1}` + "\n"
+	await(t, "a new group to read the archive", func() bool {
+		_, got, _ := run(t, again, "view", "clicks-again", "--json")
+		return got == want
+	})
+	if code := stop(); code != 0 {
+		t.Fatalf("ended with %d:\n%s", code, out.b.String())
+	}
+}
+
+// sumOf sums the records that "archive ls --json" shows of a topic.
+func sumOf(t *testing.T, ls, topic string) (n int64) {
+	t.Helper()
+	for line := range strings.Lines(ls) {
+		var row archivedLog
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			t.Fatal(err)
+		}
+		if row.Topic == topic {
+			n += row.Records
+		}
+	}
+	return n
+}
+
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func TestDevArchivesNothingWhereItIsToldSoOrInMemory(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"--dir", dir, "--bucket", "none"}, nil} {
+		var out output
+		stop := background(t, clicks(), &out, append([]string{"dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...)...)
+		url := out.await(t, `url=(\S+)`)
+		out.await(t, "msg=running")
+		if got := get(t, url+"/metrics"); strings.Contains(got, "kappa_archive") {
+			t.Errorf("%v: there is an archiver", args)
+		}
+		stop()
+	}
+	if _, err := os.Stat(dir + "/archive"); err == nil {
+		t.Error("there is an archive")
 	}
 }
 

@@ -18,17 +18,23 @@ import (
 // that a slow start can be watched.
 type face struct {
 	server *web.Server
+	past   *Archiver // nil where none runs in the process
 	engine atomic.Pointer[engine.Engine]
 	views  atomic.Pointer[[]*views.View] // never nil
 }
 
 var errStarting = errors.New("the groups are starting")
 
-// serve opens a face. idle says that no engine will run.
-func (c *Client) serve(ctx context.Context, addr string, idle bool) (*face, error) {
-	f := new(face)
+// serve opens a face. past is an archiver that runs in the process, too, or nil; idle
+// says that no engine will run.
+func (c *Client) serve(ctx context.Context, addr string, past *Archiver, idle bool) (*face, error) {
+	f := &face{past: past}
 	f.views.Store(new([]*views.View))
-	registry := metrics.New(metrics.Sources{Engine: f.stats, Views: f.viewStats})
+	sources := metrics.Sources{Engine: f.stats, Views: f.viewStats}
+	if past != nil {
+		sources.Archiver = past.core.Stats
+	}
+	registry := metrics.New(sources)
 	handler := web.NewHandler(web.Config{
 		Views:   func() []*views.View { return *f.views.Load() },
 		Ready:   func() error { return f.ready(idle) },
@@ -44,13 +50,17 @@ func (c *Client) serve(ctx context.Context, addr string, idle bool) (*face, erro
 }
 
 func (f *face) ready(idle bool) error {
+	var err error
+	if f.past != nil {
+		err = f.past.Ready()
+	}
 	switch e := f.engine.Load(); {
 	case e != nil:
-		return e.Ready()
+		return errors.Join(err, e.Ready())
 	case idle:
-		return nil
+		return err
 	}
-	return errStarting
+	return errors.Join(err, errStarting)
 }
 
 func (f *face) stats() engine.Stats {

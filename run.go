@@ -53,6 +53,9 @@ type Options struct {
 	// Bucket is the URL of an archive, such as file:///archive or s3://name?region=…:
 	// input that Kafka has forgotten is read from there, as if it were in Kafka; none.
 	Bucket string
+	// Archiver runs in this process, too: HTTP shows its figures and whether it does its
+	// work; none.
+	Archiver *Archiver
 	// PauseFailed keeps the process running when a task fails, without that task;
 	// the engine ends with the task's error.
 	PauseFailed bool
@@ -106,7 +109,7 @@ func (c *Client) start(ctx context.Context, e *Engine, plans []*topology.Plan, o
 		e.past, e.bucket = archive.New(b, archive.Config{}), b
 	}
 	if o.HTTP != "" {
-		if e.face, err = c.serve(ctx, o.HTTP, false); err != nil {
+		if e.face, err = c.serve(ctx, o.HTTP, o.Archiver, false); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,7 @@ type Compared struct {
 	From, To  int64 // offsets that both have, [From, To)
 	Batches   int64 // equal, byte for byte
 	Rewritten int64 // of Kafka's, rewritten by compaction: what is left of them is equal
+	Last      int64 // where the last batch that is equal and holds records begins, -1: none
 }
 
 // Compare holds the archive against Kafka wherever both have something: batches by
@@ -33,7 +34,7 @@ func (d Mender) Compare(ctx context.Context, m *archive.Manifest) (Compared, err
 	if ends.TopicID != m.Log.TopicID {
 		return Compared{}, fmt.Errorf("compare %s: %w", m.Log, record.ErrRecreated)
 	}
-	c := comparison{d: d, m: m, p: p, decoder: kafka.NewDecoder()}
+	c := comparison{Compared: Compared{Last: -1}, d: d, m: m, p: p, decoder: kafka.NewDecoder()}
 	c.From, c.To = max(m.Start(), ends.Start), m.Next
 	for _, g := range m.Gaps {
 		c.From = max(c.From, g.To)
@@ -94,6 +95,9 @@ func (c *comparison) run(ctx context.Context) error {
 		}
 		if equal(a, k) {
 			c.Batches++
+			if !a.Control() {
+				c.Last = a.BaseOffset
+			}
 			a, err, more = ours()
 			continue
 		}
