@@ -22,6 +22,8 @@ type Reset struct {
 	Table      string    // topic of the table, "" where the group has none
 	State      string    // the state topic
 	At         time.Time // when it was made, milliseconds, UTC
+	// To says, by input topic and partition, where the group was set to.
+	To map[string][]int64
 	// Until says, by input topic and partition, up to which offset the group had read
 	// before: what a run after the reset has to reach until it knows as much as readers
 	// have seen. 0 where there is nothing to reach.
@@ -43,6 +45,7 @@ type resetJSON struct {
 	Table      string             `json:"table,omitempty"`
 	State      string             `json:"state"`
 	AtMs       int64              `json:"at_ms"`
+	To         map[string][]int64 `json:"to"`
 	Until      map[string][]int64 `json:"until"`
 	Mute       bool               `json:"mute"`
 	Old        []string           `json:"old,omitempty"`
@@ -50,7 +53,7 @@ type resetJSON struct {
 
 // Record returns the record that says so in the control topic.
 func (r *Reset) Record() (record.Record, error) {
-	value, err := json.Marshal(resetJSON{magic, version, r.Number, r.Generation, r.Table, r.State, r.At.UnixMilli(), r.Until, r.Mute, r.Old})
+	value, err := json.Marshal(resetJSON{magic, version, r.Number, r.Generation, r.Table, r.State, r.At.UnixMilli(), r.To, r.Until, r.Mute, r.Old})
 	return record.Record{Topic: Topic, Key: []byte(resetKind + r.Group), Value: value, Timestamp: r.At.UnixMilli()}, err
 }
 
@@ -68,21 +71,45 @@ func parseReset(group string, value []byte) (*Reset, error) {
 	case j.Number == 0 || j.Generation == 0:
 		return nil, fmt.Errorf("number %d, generation %d: both count from 1", j.Number, j.Generation)
 	}
-	for topic, offsets := range j.Until {
-		if i := slices.IndexFunc(offsets, func(o int64) bool { return o < 0 }); i >= 0 {
-			return nil, fmt.Errorf("until offset %d of %s/%d", offsets[i], topic, i)
+	for _, m := range []map[string][]int64{j.To, j.Until} {
+		for topic, offsets := range m {
+			if i := slices.IndexFunc(offsets, func(o int64) bool { return o < 0 }); i >= 0 {
+				return nil, fmt.Errorf("offset %d of %s/%d", offsets[i], topic, i)
+			}
 		}
 	}
-	return &Reset{group, j.Number, j.Generation, j.Table, j.State, time.UnixMilli(j.AtMs).UTC(), j.Until, j.Mute, j.Old}, nil
+	return &Reset{group, j.Number, j.Generation, j.Table, j.State, time.UnixMilli(j.AtMs).UTC(), j.To, j.Until, j.Mute, j.Old}, nil
 }
 
 // Goal returns the offset that the group has to reach in a partition, 0 where there is
 // none. A nil Reset has none.
 func (r *Reset) Goal(p record.Partition) int64 {
-	if r == nil || int(p.Partition) >= len(r.Until[p.Topic]) {
+	if r == nil {
 		return 0
 	}
-	return r.Until[p.Topic][p.Partition]
+	return at(r.Until, p)
+}
+
+func at(offsets map[string][]int64, p record.Partition) int64 {
+	if int(p.Partition) >= len(offsets[p.Topic]) {
+		return 0
+	}
+	return offsets[p.Topic][p.Partition]
+}
+
+// Left returns how many offsets there were to read when the reset was made, and how many
+// are left where the group has committed so far.
+func (r *Reset) Left(committed map[record.Partition]int64) (left, total int64) {
+	for _, p := range r.Goals() {
+		goal, to := r.Goal(p), at(r.To, p)
+		next, ok := committed[p]
+		if !ok {
+			next = to
+		}
+		left += max(0, goal-next)
+		total += max(0, goal-to)
+	}
+	return left, total
 }
 
 // Goals returns all partitions with an offset to reach, by topic and partition.

@@ -12,7 +12,7 @@ import (
 func goldenReset() *Reset {
 	return &Reset{
 		Group: "stats", Number: 3, Generation: 2, Table: "stats.g2-table", State: "stats.g2-state",
-		At: time.UnixMilli(1700000000123).UTC(), Until: map[string][]int64{"clicks": {101000, 0}}, Mute: true,
+		At: time.UnixMilli(1700000000123).UTC(), To: map[string][]int64{"clicks": {500, 0}}, Until: map[string][]int64{"clicks": {101000, 0}}, Mute: true,
 		Old: []string{"stats-state", "stats-table"},
 	}
 }
@@ -27,7 +27,7 @@ func goldenShape() *Shape {
 
 // The bytes are durable: a change needs a new version, and these kept.
 const (
-	goldenResetValue = `{"magic":"kappa-control","version":1,"number":3,"generation":2,"table":"stats.g2-table","state":"stats.g2-state","at_ms":1700000000123,"until":{"clicks":[101000,0]},"mute":true,"old":["stats-state","stats-table"]}`
+	goldenResetValue = `{"magic":"kappa-control","version":1,"number":3,"generation":2,"table":"stats.g2-table","state":"stats.g2-state","at_ms":1700000000123,"to":{"clicks":[500,0]},"until":{"clicks":[101000,0]},"mute":true,"old":["stats-state","stats-table"]}`
 	goldenShapeValue = `{"magic":"kappa-control","version":1,"fingerprint":"1-in1-table-0011","partitions":2,"inputs":[{"topic":"clicks","kind":"stream"},{"topic":"stats-loop","kind":"loop"},{"topic":"users","kind":"join"}],"table":"stats-table","state":"stats-state","outputs":["totals"]}`
 )
 
@@ -94,6 +94,9 @@ func TestAResetKnowsItsGoals(t *testing.T) {
 	zero, one := record.Partition{Topic: "clicks"}, record.Partition{Topic: "clicks", Partition: 1}
 	if r.Goal(zero) != 101000 || r.Goal(one) != 0 || r.Goal(record.Partition{Topic: "clicks", Partition: 7}) != 0 || (*Reset)(nil).Goal(zero) != 0 {
 		t.Errorf("goals %d, %d", r.Goal(zero), r.Goal(one))
+	}
+	if left, total := r.Left(map[record.Partition]int64{zero: 1000, one: 5}); left != 100000 || total != 100500 {
+		t.Errorf("%d of %d left", left, total)
 	}
 	if got := r.Goals(); !reflect.DeepEqual(got, []record.Partition{zero}) {
 		t.Errorf("goals %v", got)

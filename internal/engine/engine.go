@@ -88,7 +88,7 @@ func (e *Engine) start(ctx context.Context, plans []*topology.Plan) error {
 	if err := e.openStores(); err != nil {
 		return err
 	}
-	if err := e.openLookups(ctx, plans); err != nil {
+	if err := e.openLookups(ctx); err != nil {
 		return err
 	}
 	for _, g := range e.groups {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed-73111be4/kappa/internal/control"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/sources"
@@ -28,7 +29,8 @@ var ErrGrown = errors.New("an input's partition count grew")
 // restores, stores and purges; all in the engine's run group.
 type group struct {
 	engine     *Engine
-	plan       *topology.Plan
+	plan       *topology.Plan // with the topics of the present generation
+	reset      *control.Reset // the last one, nil where there was none
 	log        *slog.Logger
 	partitions map[string]int32 // of every topic of the plan
 	maxRecord  map[string]int
@@ -44,13 +46,14 @@ type group struct {
 	progress   progressBoard
 	counters   counters
 
-	mu       sync.Mutex // guards the maps below
-	owner    map[int32]*runner
-	high     map[record.Partition]int64 // high watermarks as fetched
-	opens    map[int32]*openTask        // the last that opened, or opens, a task's store
-	states   map[*changelog.State]*openTask
-	restores chan struct{} // limits restores at a time
-	standbys standbys
+	mu        sync.Mutex    // guards what follows
+	confirmed *confirmation // since the last rebalance, nil before the first
+	owner     map[int32]*runner
+	high      map[record.Partition]int64 // high watermarks as fetched
+	opens     map[int32]*openTask        // the last that opened, or opens, a task's store
+	states    map[*changelog.State]*openTask
+	restores  chan struct{} // limits restores at a time
+	standbys  standbys
 }
 
 // counters are what the group counts beside its workers.
@@ -96,6 +99,9 @@ func (g *group) Assigned(f kafka.Fence, added []kafka.TaskTopics) {
 	level := slog.LevelInfo
 	if len(added) == 0 {
 		level = slog.LevelDebug
+	}
+	if len(added) > 0 {
+		g.confirm()
 	}
 	g.log.Log(g.engine.ctx, level, "assigned", "generation", f.Generation, "added", len(added))
 	for _, r := range g.runners {

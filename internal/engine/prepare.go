@@ -19,9 +19,14 @@ import (
 // prepare creates the groups' own topics and holds every topic against what the
 // plans need of it.
 func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
+	known, err := control.ReadAll(ctx, e.o.Cluster)
+	if err != nil {
+		return err
+	}
 	for _, p := range plans {
+		reset := known.Resets[p.Group]
 		g := &group{
-			engine: e, plan: p, log: e.o.Log.With("group", p.Group),
+			engine: e, plan: inGeneration(p, reset), reset: reset, log: e.o.Log.With("group", p.Group),
 			partitions: map[string]int32{}, maxRecord: map[string]int{}, retention: map[string]string{}, lookups: map[string]Lookup{},
 			owner: map[int32]*runner{}, high: map[record.Partition]int64{},
 			opens: map[int32]*openTask{}, states: map[*changelog.State]*openTask{},
@@ -32,28 +37,7 @@ func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
 		}
 		e.groups = append(e.groups, g)
 	}
-	return e.alias(ctx)
-}
-
-// alias names the groups' tables in the control topic, for views. A name that has
-// an alias already keeps it: a reset or a switch may have moved it.
-func (e *Engine) alias(ctx context.Context) error {
-	if err := control.Ensure(ctx, e.o.Cluster); err != nil {
-		return err
-	}
-	aliases, err := control.Read(ctx, e.o.Cluster)
-	if err != nil {
-		return err
-	}
-	for _, g := range e.groups {
-		if _, named := aliases[g.plan.Group]; named || g.plan.Table == nil {
-			continue
-		}
-		if err := control.SetAlias(ctx, e.o.Cluster, g.plan.Group, g.plan.Table.Topic); err != nil {
-			return fmt.Errorf("group %s: %w", g.plan.Group, err)
-		}
-	}
-	return nil
+	return e.publish(ctx, known)
 }
 
 func (g *group) prepare(ctx context.Context) error {
@@ -199,6 +183,9 @@ func maxBatchOf(t kafka.Topic) int32 {
 
 func shapeOf(p *topology.Plan) balance.Shape {
 	s := balance.Shape{Fingerprint: p.Fingerprint, Hasher: p.Hasher.Name}
+	if generation, ok := control.GenerationOf(p.Group, p.StateTopic); ok && generation > 1 {
+		s.Fingerprint = fmt.Sprintf("%s.g%d", p.Fingerprint, generation) // not one with another generation's members
+	}
 	for _, in := range p.Inputs {
 		s.Inputs = append(s.Inputs, in.Topic)
 		switch in.Kind {
@@ -220,20 +207,20 @@ func shapeOf(p *topology.Plan) balance.Shape {
 // openLookups opens a whole copy of every table that a plan looks up, once per
 // process, and waits until it has caught up: a callback must not miss what was
 // there before it.
-func (e *Engine) openLookups(ctx context.Context, plans []*topology.Plan) error {
-	for i, p := range plans {
-		for _, t := range p.Lookups {
-			l, err := e.lookup(ctx, p.Group, t)
+func (e *Engine) openLookups(ctx context.Context) error {
+	for _, g := range e.groups {
+		for _, t := range g.plan.Lookups {
+			l, err := e.lookup(ctx, t)
 			if err != nil {
-				return fmt.Errorf("group %s: look up table %s: %w", p.Group, t.Topic, err)
+				return fmt.Errorf("group %s: look up table %s: %w", g.plan.Group, t.Topic, err)
 			}
-			e.groups[i].lookups[t.Topic] = l
+			g.lookups[t.Topic] = l
 		}
 	}
 	return nil
 }
 
-func (e *Engine) lookup(ctx context.Context, group string, t topology.TablePlan) (Lookup, error) {
+func (e *Engine) lookup(ctx context.Context, t topology.TablePlan) (Lookup, error) {
 	name := t.Topic + "\x00" + fmt.Sprintf("%T", t.Codec)
 	if l := e.lookups[name]; l != nil {
 		return l, nil

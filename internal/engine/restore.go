@@ -97,6 +97,9 @@ func (g *group) openAfter(ctx context.Context, before *openTask, e doRestore) (*
 		return nil, ctx.Err()
 	}
 	defer g.progress.done(e.partition)
+	if err := g.awaitConfirmed(ctx); err != nil {
+		return nil, err
+	}
 	return g.openPatiently(ctx, e)
 }
 
