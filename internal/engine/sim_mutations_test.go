@@ -186,9 +186,10 @@ func (m *mutation) effect(r *simRunner, e effect) effect {
 
 // storeNow writes what is about to be committed to the store.
 func (m *mutation) storeNow(r *simRunner) {
+	r.worker.shareEnds()
 	for _, h := range r.worker.txn.tasks {
 		s := h.core.State()
-		h.core.Commit(endsOf(r.worker.txn.acks, h.partition))
+		h.core.Commit(h.ends)
 		f, err := s.BeginFlush()
 		if err != nil || f == nil {
 			continue

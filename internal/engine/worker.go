@@ -80,6 +80,11 @@ type held struct {
 	err       error
 	storing   bool
 	purged    int64
+
+	// Of the open transaction:
+	inTxn bool
+	dirty int64             // bytes that it has written, as transaction.dirty counts them
+	ends  []record.Position // of its logs, once it is committed
 }
 
 // transaction is what is open.
@@ -90,6 +95,7 @@ type transaction struct {
 	sealed  time.Time
 	tasks   []*held
 	bytes   int64 // of the input
+	dirty   int64 // bytes of state written
 	emitted int64 // bytes of the output
 	records int64
 	emits   int64

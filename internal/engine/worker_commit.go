@@ -14,17 +14,16 @@ import (
 func (w *worker) commitDue() bool {
 	age := w.now.Sub(w.txn.started)
 	return w.txn.ending || age >= w.cfg.commitInterval || age >= w.cfg.txnTimeout/2 ||
-		w.txn.bytes >= w.cfg.batchBytes || w.overlay() >= w.cfg.overlayBytes
+		w.txn.bytes >= w.cfg.batchBytes || w.txn.dirty+w.txn.emitted >= w.cfg.overlayBytes
 }
 
-// overlay is what the transaction holds in memory until it ends.
-func (w *worker) overlay() int64 {
-	n := w.txn.emitted
-	for _, h := range w.txn.tasks {
-		_, bytes := h.core.State().Table.Dirty()
-		n += bytes
-	}
-	return n
+// countDirty takes in what a task has written since it was asked last. It is asked
+// for after each slice: to ask all tasks would cost a slice of few records more than
+// its records do.
+func (w *worker) countDirty(h *held) {
+	_, bytes := h.core.State().Table.Dirty()
+	w.txn.dirty += bytes - h.dirty
+	h.dirty = bytes
 }
 
 // tryCommit begins the commit unless callbacks have deferred it. It returns false
@@ -167,13 +166,13 @@ func (w *worker) flushed(e evFlushed) {
 		return
 	}
 	w.txn.acks = e.acks
-	var positions []record.Position
+	positions := make([]record.Position, 0, len(w.txn.tasks)*len(w.cfg.plan.Inputs))
 	for _, h := range w.txn.tasks {
 		if w.task(h.partition) != h {
 			w.abort(AbortLost) // never commit for a task that is not held
 			return
 		}
-		positions = append(positions, h.core.Positions()...)
+		positions = h.core.AppendPositions(positions)
 	}
 	w.await = awaitOffsets
 	w.do(doOffsets{w.fence, positions})
@@ -243,8 +242,9 @@ func (w *worker) ended(r kafka.Result) {
 // committed makes what the transaction held the committed state.
 func (w *worker) committed() {
 	w.await, w.aborts, w.rebuilds = awaitNothing, 0, 0
+	w.shareEnds()
 	for _, h := range w.txn.tasks {
-		h.core.Commit(endsOf(w.txn.acks, h.partition))
+		h.core.Commit(h.ends)
 		w.purge(h)
 	}
 	w.figures.committed(&w.txn, w.now)
@@ -253,14 +253,14 @@ func (w *worker) committed() {
 	w.storeDue()
 }
 
-func endsOf(acks []record.Position, partition int32) []record.Position {
-	var out []record.Position
-	for _, a := range acks {
-		if a.Partition == partition {
-			out = append(out, a)
+// shareEnds gives each task of the transaction the ends of its logs.
+func (w *worker) shareEnds() {
+	for i := range w.txn.acks {
+		a := &w.txn.acks[i]
+		if h := w.task(a.Partition); h != nil && h.inTxn {
+			h.ends = append(h.ends, *a)
 		}
 	}
-	return out
 }
 
 // rewind drops the transaction and reads its records again.
@@ -287,6 +287,9 @@ func (w *worker) rewind() {
 
 // closeTxn forgets the transaction.
 func (w *worker) closeTxn() {
+	for _, h := range w.txn.tasks {
+		h.inTxn, h.dirty, h.ends = false, 0, h.ends[:0]
+	}
 	w.txn = transaction{tasks: w.txn.tasks[:0]}
 }
 

@@ -67,6 +67,9 @@ func (w *worker) slice(h *held, b *evBatch) {
 	}
 	b.records = b.records[n:]
 	w.txn.records += int64(n)
+	if n > 0 {
+		w.countDirty(h)
+	}
 	if len(b.records) > 0 {
 		return
 	}
@@ -99,12 +102,10 @@ func (w *worker) open(h *held) {
 	if !w.txn.open {
 		w.txn = transaction{open: true, started: w.now, tasks: w.txn.tasks[:0]}
 	}
-	for _, in := range w.txn.tasks {
-		if in == h {
-			return
-		}
+	if !h.inTxn {
+		h.inTxn = true
+		w.txn.tasks = append(w.txn.tasks, h)
 	}
-	w.txn.tasks = append(w.txn.tasks, h)
 }
 
 func (w *worker) emit(outs []task.Out) {
@@ -220,6 +221,7 @@ func (w *worker) visitSlice() bool {
 		w.emit(fx.Emits)
 		v.at.after, v.at.keys = key, v.at.keys+1
 	}
+	w.countDirty(h)
 	return true
 }
 

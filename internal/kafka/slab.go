@@ -141,7 +141,8 @@ type acks struct {
 	topics []record.Partition // one with an acknowledged record, of each topic
 	known  map[string]bool    // topics that the client's table has shown, for its life
 	ends   []record.Position
-	last   int // index in ends of the last tracked record's partition
+	index  map[record.Partition]int // where a partition is in ends, unless it is smaller than that
+	last   int                      // index in ends of the last tracked record's partition
 }
 
 // settle returns when each of the records that were handed out has an answer. The
@@ -224,23 +225,35 @@ func (a *acks) count(r *kgo.Record) error {
 	return nil
 }
 
-// end finds the position of the record's partition; there are few partitions in
-// a transaction, and neighbours in order share one.
+// end finds the position of the record's partition; neighbours in order may share one.
 func (a *acks) end(r *kgo.Record) *record.Position {
 	if a.last < len(a.ends) {
 		if e := &a.ends[a.last]; e.Partition == r.Partition && e.Topic == r.Topic {
 			return e
 		}
 	}
-	for i := range a.ends {
-		if e := &a.ends[i]; e.Partition == r.Partition && e.Topic == r.Topic {
-			a.last = i
-			return e
-		}
+	if a.index == nil || len(a.index) != len(a.ends) {
+		a.reindex()
+	}
+	p := record.Partition{Topic: r.Topic, Partition: r.Partition}
+	if i, ok := a.index[p]; ok {
+		a.last = i
+		return &a.ends[i]
 	}
 	a.last = len(a.ends)
+	a.index[p] = a.last
 	a.ends = append(a.ends, record.Position{Topic: r.Topic, Partition: r.Partition, LeaderEpoch: -1})
 	return &a.ends[a.last]
+}
+
+func (a *acks) reindex() {
+	if a.index == nil {
+		a.index = make(map[record.Partition]int)
+	}
+	clear(a.index)
+	for i := range a.ends {
+		a.index[a.ends[i].Of()] = i
+	}
 }
 
 // fail keeps the first error. Where a batch was refused for its size, the largest
@@ -282,6 +295,7 @@ func (a *acks) positions(cluster string) []record.Position {
 	slices.SortFunc(a.ends, func(x, y record.Position) int {
 		return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
 	})
+	clear(a.index) // of another order
 	return a.ends
 }
 
@@ -289,4 +303,5 @@ func (a *acks) reset() {
 	a.bad.Store(0)
 	a.first, a.n, a.last = nil, 0, 0
 	a.topics, a.ends = a.topics[:0], a.ends[:0]
+	clear(a.index)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // lend fills a whole chunk and returns how to answer each record.
@@ -107,5 +109,35 @@ func TestATransactionOfManyChunksIsWrittenAsItWas(t *testing.T) {
 			}
 			fs[i].Release()
 		}
+	}
+}
+
+func TestEndsAreFoundInAnyOrder(t *testing.T) {
+	a := &acks{}
+	const partitions, records = 1000, 5000
+	want := map[int32]int64{}
+	for i := range int64(records) {
+		p := int32(i * 7919 % partitions)
+		want[p] = i + 1
+		a.doneTracked(&kgo.Record{Topic: "t", Partition: p, Offset: i}, nil)
+		if i == records/2 { // a flush in the middle sorts them
+			a.positions("c")
+		}
+	}
+	ends := a.positions("c")
+	if len(ends) != partitions {
+		t.Fatalf("%d ends", len(ends))
+	}
+	for i, e := range ends {
+		if e.Partition != int32(i) || e.Offset != want[e.Partition] || e.Cluster != "c" {
+			t.Fatalf("end %d is %+v, want offset %d", i, e, want[e.Partition])
+		}
+	}
+	if a.reset(); len(a.positions("c")) != 0 {
+		t.Error("ends of a transaction that is over")
+	}
+	a.doneTracked(&kgo.Record{Topic: "t", Partition: 3, Offset: 9}, nil)
+	if e := a.positions("c"); len(e) != 1 || e[0].Partition != 3 || e[0].Offset != 10 {
+		t.Errorf("%+v", e)
 	}
 }

@@ -65,7 +65,7 @@ func (t *Task) Abort() {
 func (t *Task) settle() {
 	t.touched, t.moved = false, false
 	t.ctx.arena.release()
-	t.hold = &hold{}
+	t.hold = t.hold.next()
 }
 
 // Visit calls a visitor's callback for one key of the group table. now is the

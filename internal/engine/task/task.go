@@ -143,11 +143,15 @@ func (t *Task) State() *changelog.State { return t.cfg.State }
 // Positions returns the next offsets to read, of the open transaction. The result
 // is the caller's.
 func (t *Task) Positions() []record.Position {
-	out := make([]record.Position, 0, len(t.ordered))
+	return t.AppendPositions(make([]record.Position, 0, len(t.ordered)))
+}
+
+// AppendPositions appends Positions to dst.
+func (t *Task) AppendPositions(dst []record.Position) []record.Position {
 	for _, in := range t.ordered {
-		out = append(out, t.pos.Inputs[in.at])
+		dst = append(dst, t.pos.Inputs[in.at])
 	}
-	return out
+	return dst
 }
 
 // Next returns the next offset to read of an input.
@@ -291,12 +295,14 @@ const recordOverhead = 128
 // concurrent use: deferred work runs on goroutines of the user's.
 type hold struct {
 	mu   sync.Mutex
+	used bool
 	open int
 	err  error
 }
 
 func (h *hold) add() func(error) {
 	h.mu.Lock()
+	h.used = true
 	h.open++
 	h.mu.Unlock()
 	var once sync.Once
@@ -310,6 +316,17 @@ func (h *hold) add() func(error) {
 			}
 		})
 	}
+}
+
+// next returns the hold of the next transaction: what is released too late is of the
+// one before.
+func (h *hold) next() *hold {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.used {
+		return h
+	}
+	return &hold{}
 }
 
 // Deferred returns how many commits callbacks have deferred and not yet released,
