@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,7 +18,6 @@ import (
 	"github.com/seed-73111be4/kappa"
 	"github.com/seed-73111be4/kappa/internal/dev"
 	"github.com/seed-73111be4/kappa/record"
-	"github.com/seed-73111be4/kappa/topology"
 	"github.com/seed-73111be4/kappa/topology/topologytest"
 )
 
@@ -66,7 +68,7 @@ func routes(g *topologytest.Group) map[string]Stats {
 func TestGroupsComputeTheFoldThroughCrashes(t *testing.T) {
 	rows := january(t)[:3000]
 	feed := Disturb{Dup: 0.2, Disorder: 6 * time.Hour, Seed: 5}.Feed(rows)
-	a := topologytest.NewApp(t, flightStatus, routeStats)
+	a := topologytest.NewApp(t, groups(usualOnTime)...)
 	a.SetTable("airlines", "UA", "United Air Lines Inc.")
 	for i, e := range feed {
 		a.Send("flights", e.ID, e, topologytest.At(e.At))
@@ -74,7 +76,7 @@ func TestGroupsComputeTheFoldThroughCrashes(t *testing.T) {
 			a.Crash()
 		}
 	}
-	if got := routes(a.Group("route-stats")); !maps.Equal(got, Fold(rows)) {
+	if got := routes(a.Group("route-stats")); !maps.Equal(got, Fold(rows, usualOnTime)) {
 		t.Error("route-stats is not the fold")
 	}
 	news := 0
@@ -93,7 +95,7 @@ func TestGroupsComputeTheFoldThroughCrashes(t *testing.T) {
 func TestALandingThatOvertakesItsDeparture(t *testing.T) {
 	row := month(t, header+landedRow).Rows[0]
 	events := row.Events()
-	a := topologytest.NewApp(t, flightStatus, routeStats)
+	a := topologytest.NewApp(t, groups(usualOnTime)...)
 	a.SetTable("airlines", "UA", "United Air Lines Inc.")
 	a.Send("flights", row.ID, events[1])
 	if s := routes(a.Group("route-stats"))["EWR-IAH"]; s != (Stats{Flights: 1, Landed: 1, ArrDelaySum: 11, ArrOnTime: 1}) {
@@ -101,7 +103,7 @@ func TestALandingThatOvertakesItsDeparture(t *testing.T) {
 	}
 	a.Send("flights", row.ID, events[0])
 	a.Send("flights", row.ID, events[1])
-	if s := routes(a.Group("route-stats"))["EWR-IAH"]; s != Fold([]Row{row})["EWR-IAH"] {
+	if s := routes(a.Group("route-stats"))["EWR-IAH"]; s != Fold([]Row{row}, usualOnTime)["EWR-IAH"] {
 		t.Errorf("after both: %+v", s)
 	}
 	f := a.Group("flight-status").Table(row.ID).(Flight)
@@ -188,7 +190,7 @@ func TestVerbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	e, err := client.Start(t.Context(), []*topology.Def{flightStatus, routeStats}, kappa.Options{App: "flights"})
+	e, err := client.Start(t.Context(), groups(usualOnTime), kappa.Options{App: "flights"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,4 +236,96 @@ func TestDemo(t *testing.T) {
 		!strings.Contains(out, "3 crashes survived: the table's 186 routes equal a plain fold of the file") {
 		t.Errorf("the demo said\n%s", out)
 	}
+}
+
+// The rule for what is on time is a flag of the verbs that run the groups.
+func TestTheRuleForBeingOnTimeIsAFlag(t *testing.T) {
+	for _, verb := range []string{"run", "dev"} {
+		if help := must(t, verb, "--help"); !strings.Contains(help, "--on-time int") || !strings.Contains(help, "(default 15)") {
+			t.Errorf("%s: %s", verb, help)
+		}
+		if code, _, stderr := run(t, verb, "--on-time", "never"); code != 2 || !strings.Contains(stderr, `invalid argument "never"`) {
+			t.Errorf("%s: code %d, %s", verb, code, stderr)
+		}
+	}
+	rows := january(t)[:2000]
+	for _, onTime := range []int{15, 10, -5} {
+		a := topologytest.NewApp(t, groups(onTime)...)
+		for _, e := range (Disturb{Seed: 5}).Feed(rows) {
+			a.Send("flights", e.ID, e, topologytest.At(e.At))
+		}
+		if got := routes(a.Group("route-stats")); !maps.Equal(got, Fold(rows, onTime)) {
+			t.Errorf("%d minutes: route-stats is not the fold", onTime)
+		}
+	}
+}
+
+// What the broker has forgotten is in the archive: groups that come later begin there.
+func TestNewGroupsStartAtTheArchivesBeginning(t *testing.T) {
+	b, err := dev.Start(dev.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	t.Setenv("KAPPA_BROKERS", b.Addr())
+	bucket := "file://" + t.TempDir()
+	must(t, "topics", "create", "--partitions", "2")
+	client, err := kappa.Open(t.Context(), kappa.Connection{Brokers: []string{b.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	past, err := client.Archive(t.Context(), kappa.ArchiveOptions{Bucket: bucket, Topics: []string{"flights"}, SegmentAge: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := january(t)[:1500]
+	for _, part := range [][]Row{rows[:700], rows[700:1400], rows[1400:]} { // the last one stays
+		if err := past.WaitCaughtUp(t.Context(), "flights"); err != nil {
+			t.Fatal(err)
+		}
+		if err := past.Trim(t.Context(), "flights"); err != nil {
+			t.Fatal(err)
+		}
+		if err := feed(t.Context(), client, Disturb{Dup: 0.1, Seed: 3}.Feed(part), 0, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := past.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	code := make(chan int)
+	var errs bytes.Buffer
+	go func() {
+		code <- kappa.Run(ctx, app(), []string{"run", "--bucket", bucket, "--on-time", "10", "--commit-interval", "10ms"}, io.Discard, &errs)
+	}()
+	want := jsonOf(t, Fold(rows, 10))
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_, got, _ := run(t, "view", "route-stats", "--json")
+		if got == want {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+	stop()
+	if got := <-code; got != 0 {
+		t.Errorf("run ended with %d:\n%s", got, errs.String())
+	}
+}
+
+// jsonOf is what "view route-stats --json" prints of a table.
+func jsonOf(t *testing.T, table map[string]Stats) string {
+	t.Helper()
+	var out strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		value, err := json.Marshal(table[key])
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "{\"key\":%q,\"value\":%s}\n", key, value)
+	}
+	return out.String()
 }

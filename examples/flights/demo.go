@@ -19,7 +19,6 @@ import (
 	"github.com/seed-73111be4/kappa/internal/dev"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/schema"
-	"github.com/seed-73111be4/kappa/topology"
 	"github.com/seed-73111be4/kappa/views"
 )
 
@@ -105,7 +104,7 @@ func (d *demonstration) run(ctx context.Context, crashes int) error {
 	}
 	took := time.Since(begin).Round(100 * time.Millisecond)
 	printRoutes(d.out, got)
-	return d.verdict(stats, got, Fold(month.Rows), crashes, took)
+	return d.verdict(stats, got, Fold(month.Rows, usualOnTime), crashes, took)
 }
 
 // prepare makes the topics and sends the events.
@@ -139,22 +138,21 @@ func (d *demonstration) crash(ctx context.Context, n, of int) error {
 		return err
 	}
 	fmt.Fprintf(d.out, "crash %2d: %s and %s of the records are committed, all else is forgotten\n", n,
-		progress(flightStatus, done, int64(len(d.feed))), progress(routeStats, done, d.news))
+		progress(flightStatus.Name(), done, int64(len(d.feed))), progress(routeGroup, done, d.news))
 	return nil
 }
 
 func total(done map[string]record.Counts) int64 {
-	return done[flightStatus.Name()].Sum() + done[routeStats.Name()].Sum()
+	return done[flightStatus.Name()].Sum() + done[routeGroup].Sum()
 }
 
 // progress says how far a group is.
-func progress(group *topology.Def, done map[string]record.Counts, of int64) string {
-	return fmt.Sprintf("%s %d %%", group.Name(), 100*done[group.Name()].Sum()/of)
+func progress(group string, done map[string]record.Counts, of int64) string {
+	return fmt.Sprintf("%s %d %%", group, 100*done[group].Sum()/of)
 }
 
 func (d *demonstration) start(ctx context.Context) (*kappa.Engine, error) {
-	groups := []*topology.Def{flightStatus, routeStats}
-	return d.client.Start(ctx, groups, kappa.Options{App: "flights", StateDir: d.dir, CommitInterval: 10 * time.Millisecond})
+	return d.client.Start(ctx, groups(usualOnTime), kappa.Options{App: "flights", StateDir: d.dir, CommitInterval: 10 * time.Millisecond})
 }
 
 // finish starts the groups a last time and lets them work through everything.
@@ -164,7 +162,7 @@ func (d *demonstration) finish(ctx context.Context) (map[string]record.Counts, e
 		return nil, err
 	}
 	err = d.await(ctx, e, func(done map[string]record.Counts) bool {
-		return done[flightStatus.Name()].Sum() >= int64(len(d.feed)) && done[routeStats.Name()].Sum() >= d.news
+		return done[flightStatus.Name()].Sum() >= int64(len(d.feed)) && done[routeGroup].Sum() >= d.news
 	})
 	done := committed(e)
 	return done, errors.Join(err, e.Stop(ctx), e.Wait())
@@ -200,7 +198,7 @@ func (d *demonstration) await(ctx context.Context, e *kappa.Engine, enough func(
 // table reads route-stats through a view.
 func (d *demonstration) table(ctx context.Context) (map[string]Stats, error) {
 	codec := schema.Boxed(schema.JSON[Stats]())
-	v, err := d.client.View(ctx, routeStats.Name(), codec)
+	v, err := d.client.View(ctx, routeGroup, codec)
 	if err != nil {
 		return nil, err
 	}
@@ -242,11 +240,11 @@ func printRoutes(out io.Writer, table map[string]Stats) {
 func (d *demonstration) verdict(done map[string]record.Counts, got, want map[string]Stats, crashes int, took time.Duration) error {
 	fmt.Fprintln(d.out)
 	printCounts(d.out, flightStatus.Name(), done[flightStatus.Name()])
-	printCounts(d.out, routeStats.Name(), done[routeStats.Name()])
+	printCounts(d.out, routeGroup, done[routeGroup])
 	if n := done[flightStatus.Name()].Sum(); n != int64(len(d.feed)) {
 		return fmt.Errorf("flight-status took %d records of %d", n, len(d.feed))
 	}
-	if n := done[routeStats.Name()].Sum(); n != d.news {
+	if n := done[routeGroup].Sum(); n != d.news {
 		return fmt.Errorf("route-stats took %d records of %d", n, d.news)
 	}
 	if !maps.Equal(got, want) {

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-73111be4/kappa"
-	"github.com/seed-73111be4/kappa/topology"
 )
 
 func main() { kappa.Main(app()) }
@@ -22,9 +21,12 @@ func app() kappa.App {
 	topics := &cobra.Command{Use: "topics"}
 	topics.AddCommand(createCommand())
 	return kappa.App{
-		Name:     "flights",
-		Short:    "Follow flights and routes, exactly once",
-		Groups:   []*topology.Def{flightStatus, routeStats},
-		Commands: []*cobra.Command{topics, feedCommand(), demoCommand()},
+		Name:   "flights",
+		Short:  "Follow flights and routes, exactly once",
+		Groups: groups(usualOnTime),
+		Commands: []*cobra.Command{
+			topics, feedCommand(), demoCommand(),
+			onTimeFlag(kappa.RunCommand("flights", groupsOf)), onTimeFlag(kappa.DevCommand("flights", groupsOf)),
+		},
 	}
 }

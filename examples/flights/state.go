@@ -48,8 +48,9 @@ type RouteEvent struct {
 	First  bool   `json:"first"` // the first that was heard of the flight
 }
 
-// onTime is the arrival delay, in minutes, up to which a landing is on time.
-const onTime = 15
+// usualOnTime is the arrival delay, in minutes, up to which a landing is on time, where
+// nothing else is said.
+const usualOnTime = 15
 
 // Stats is a value of route-stats's table. Delays are minutes.
 type Stats struct {
@@ -64,8 +65,9 @@ type Stats struct {
 	ArrOnTime   int64 `json:"arr_on_time"`
 }
 
-// Add counts an event that was not counted before. The order does not matter.
-func (s *Stats) Add(e RouteEvent) {
+// Add counts an event that was not counted before; onTime is the arrival delay, in
+// minutes, up to which a landing is on time. The order does not matter.
+func (s *Stats) Add(e RouteEvent, onTime int) {
 	if e.First {
 		s.Flights++
 	}
@@ -84,7 +86,7 @@ func (s *Stats) Add(e RouteEvent) {
 	case Landed:
 		s.Landed++
 		s.ArrDelaySum += delay
-		if delay <= onTime {
+		if e.Delay <= onTime {
 			s.ArrOnTime++
 		}
 	}

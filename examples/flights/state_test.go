@@ -19,7 +19,7 @@ func compute(feed []Event) (map[string]Flight, map[string]Stats) {
 		}
 		flights[e.ID] = f
 		s := routes[e.Route()]
-		s.Add(RouteEvent{e.ID, e.Kind, e.Delay, first})
+		s.Add(RouteEvent{e.ID, e.Kind, e.Delay, first}, usualOnTime)
 		routes[e.Route()] = s
 	}
 	return flights, routes
@@ -36,7 +36,7 @@ func january(t *testing.T) []Row {
 
 func TestAnyOrderAndRepetitionGivesTheFold(t *testing.T) {
 	rows := january(t)
-	want := Fold(rows)
+	want := Fold(rows, usualOnTime)
 	if len(want) != 186 {
 		t.Fatalf("%d routes", len(want))
 	}
@@ -65,12 +65,12 @@ func sameFlight(a, b Flight) bool {
 
 func TestTheLargestDelayMayBeNegative(t *testing.T) {
 	var s Stats
-	s.Add(RouteEvent{Kind: Cancelled, First: true})
+	s.Add(RouteEvent{Kind: Cancelled, First: true}, usualOnTime)
 	if s.DepDelayMax != 0 {
 		t.Errorf("nothing departed: %d", s.DepDelayMax)
 	}
 	for _, d := range []int{-7, -3, -5} {
-		s.Add(RouteEvent{Kind: Departed, Delay: d, First: true})
+		s.Add(RouteEvent{Kind: Departed, Delay: d, First: true}, usualOnTime)
 	}
 	if s.DepDelayMax != -3 || s.DepDelaySum != -15 || s.Flights != 4 {
 		t.Errorf("all early: %+v", s)
@@ -118,8 +118,10 @@ func TestSeedDecidesTheFeed(t *testing.T) {
 }
 
 func TestFoldOfOneRoute(t *testing.T) { // the figures are awk's
-	got := Fold(january(t))["EWR-IAH"]
-	if want := (Stats{309, 309, 0, 0, 309, 1881, 307, 1404, 232}); got != want {
-		t.Errorf("got  %+v\nwant %+v", got, want)
+	for onTime, want := range map[int]int64{15: 232, 10: 204} {
+		got := Fold(january(t), onTime)["EWR-IAH"]
+		if want := (Stats{309, 309, 0, 0, 309, 1881, 307, 1404, want}); got != want {
+			t.Errorf("%d minutes: got  %+v\nwant %+v", onTime, got, want)
+		}
 	}
 }

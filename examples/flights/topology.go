@@ -1,6 +1,8 @@
 package main
 
 import (
+	"github.com/spf13/cobra"
+
 	"github.com/seed-73111be4/kappa/processors"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/schema"
@@ -20,13 +22,39 @@ var (
 		airlines,
 		routeEvents,
 	)
+)
 
-	// routeStats counts what happens on each route.
-	routeStats = topology.Group("route-stats",
-		topology.InputOf("route-events", schema.JSON[RouteEvent](), nil, countRoute),
+// groups returns the topology; onTime is the rule for what is on time, in minutes.
+func groups(onTime int) []*topology.Def {
+	return []*topology.Def{flightStatus, routeStats(onTime)}
+}
+
+// routeGroup is the name of the group of routes.
+const routeGroup = "route-stats"
+
+// routeStats counts what happens on each route.
+func routeStats(onTime int) *topology.Def {
+	return topology.Group(routeGroup,
+		topology.InputOf("route-events", schema.JSON[RouteEvent](), nil, func(ctx *processors.Typed[Stats], e RouteEvent) {
+			stats, _ := ctx.Value()
+			stats.Add(e, onTime)
+			ctx.Set(stats)
+		}),
 		topology.PersistOf(schema.JSON[Stats]()),
 	)
-)
+}
+
+// groupsOf returns the topology that the flags of a verb ask for.
+func groupsOf(cmd *cobra.Command) ([]*topology.Def, error) {
+	onTime, err := cmd.Flags().GetInt("on-time")
+	return groups(onTime), err
+}
+
+// onTimeFlag adds the rule to a verb that runs the groups.
+func onTimeFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().Int("on-time", usualOnTime, "arrival delay, in minutes, up to which a landing is on time")
+	return cmd
+}
 
 func followFlight(ctx *processors.Typed[Flight], e Event) {
 	flight, known := ctx.Value()
@@ -47,10 +75,4 @@ func airlineOf(ctx *processors.Typed[Flight], carrier string) string {
 		return name
 	}
 	return carrier
-}
-
-func countRoute(ctx *processors.Typed[Stats], e RouteEvent) {
-	stats, _ := ctx.Value()
-	stats.Add(e)
-	ctx.Set(stats)
 }
