@@ -43,8 +43,8 @@ type Fetched struct {
 	// HighWatermark is the end of the partition as of the fetch, -1 where unknown.
 	HighWatermark int64
 	// Err says why the partition was stopped: it wraps record.ErrOffsetOutOfRange,
-	// record.ErrUnknownTopic or record.ErrRecreated, or names what is missing or
-	// cannot be read. It comes after all records before it.
+	// record.ErrUnknownTopic or record.ErrRecreated, is ErrEnd, or names what is missing
+	// or cannot be read. It comes after all records before it.
 	Err error
 
 	lease Lease
@@ -87,6 +87,11 @@ type Source interface {
 	// Ends says where partitions begin and end: Start is the first offset that the
 	// source can deliver. It may be called from any goroutine.
 	Ends(ctx context.Context, parts ...record.Partition) (map[record.Partition]record.Ends, error)
+	// OffsetsAt returns the offset of each partition's first committed
+	// record whose timestamp is at least t (milliseconds since the epoch): where none is,
+	// the high watermark. It may be called from any goroutine, and takes a while where
+	// transactions have left markers that are younger than their records.
+	OffsetsAt(ctx context.Context, t int64, parts ...record.Partition) (map[record.Partition]int64, error)
 	// Close ends the source. Records that were handed out stay valid.
 	Close()
 }

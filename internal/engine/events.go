@@ -34,6 +34,11 @@ type (
 		epoch uint64
 		err   error
 	}
+	// evInputEnd says that a partition has come to its bound.
+	evInputEnd struct {
+		part  record.Partition
+		epoch uint64
+	}
 
 	// evAssigned follows every rebalance: the fence is valid for the tasks held,
 	// and tasks are added, or get more topics.

@@ -241,13 +241,15 @@ func (g *group) poll(ctx context.Context) {
 func (g *group) deliver(f *sources.Fetched) {
 	g.mu.Lock()
 	r := g.owner[f.Partition.Partition]
-	if f.Err == nil {
+	if f.Err == nil && f.HighWatermark >= 0 {
 		g.high[f.Partition] = f.HighWatermark
 	}
 	g.mu.Unlock()
 	switch {
 	case r == nil:
 		f.Release()
+	case errors.Is(f.Err, sources.ErrEnd):
+		r.post(evInputEnd{f.Partition, f.Epoch})
 	case f.Err != nil:
 		f.Release()
 		r.post(evInputError{f.Partition, f.Epoch, f.Err})

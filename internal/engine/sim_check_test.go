@@ -81,6 +81,11 @@ func (w *world) unsettled() string {
 				return fmt.Sprintf("task %d is at %v, the log ends at %d", p, pos, end)
 			}
 		}
+		for _, pos := range cores[0].Positions() {
+			if at, ok := w.broker.offsets[pos.Of()]; w.faults.bounded && (!ok || at < pos.Offset) {
+				return fmt.Sprintf("task %d is at the end of %v, the offset is not committed", p, pos)
+			}
+		}
 		if cores[0].Touched() || cores[0].Moved() {
 			return fmt.Sprintf("task %d has not committed", p)
 		}

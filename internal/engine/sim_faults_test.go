@@ -12,6 +12,7 @@ type simFaults struct {
 	records            int
 	chaosSteps         int
 	pace               time.Duration // a step takes less than this
+	bounded            bool          // the inputs end once all has been written
 	transactions2      bool          // transaction.version 2: every end bumps the epoch
 
 	strike    int // a blow once in so many steps
@@ -75,6 +76,9 @@ func drawFaults(rng *rand.Rand) simFaults {
 	if rng.IntN(3) == 0 { // deletions vanish soon; clocks have to be right then
 		f.retention, f.blows[blowSkew], f.clean = 8*time.Second, 0, 20
 		f.blows[blowLeap] += 3
+	}
+	if f.bounded = rng.IntN(3) == 0; f.bounded && rng.IntN(2) == 0 {
+		f.records = rng.IntN(12) // some tasks have nothing to do, and have to say so
 	}
 	return f
 }

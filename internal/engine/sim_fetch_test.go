@@ -19,6 +19,12 @@ type simFetch struct {
 	log   *simLog
 	epoch uint64
 	next  int64
+	ended bool // its owner was told
+}
+
+// atEnd reports whether the partition has come to its bound, as sources.Bounded does.
+func (s *simFetch) atEnd(w *world) bool {
+	return w.faults.bounded && w.input.left == 0 && !s.ended && s.log.part.Topic != simPlan.Loop.Topic && s.next >= s.log.end()
 }
 
 func (f *simFetcher) find(p record.Partition) *simFetch {
@@ -39,7 +45,7 @@ func (f *simFetcher) seek(seeks []sources.Seek) {
 			}
 		}
 		f.stop([]record.Partition{s.Partition})
-		f.parts = append(f.parts, &simFetch{f.p.w.broker.logs[s.Partition], s.Epoch, s.Offset})
+		f.parts = append(f.parts, &simFetch{log: f.p.w.broker.logs[s.Partition], epoch: s.Epoch, next: s.Offset})
 	}
 }
 
@@ -57,7 +63,7 @@ func (f *simFetcher) offer(w *world) {
 		if w.mutant.readUncommitted {
 			end = s.log.high
 		}
-		if r := f.p.owner[s.log.part.Partition]; s.next < end && (r == nil || r.queued < simQueue) {
+		if r := f.p.owner[s.log.part.Partition]; (s.next < end || s.atEnd(w)) && (r == nil || r.queued < simQueue) {
 			f.able = append(f.able, s)
 		}
 	}
@@ -69,6 +75,14 @@ func (f *simFetcher) offer(w *world) {
 // act fetches some records of one partition.
 func (f *simFetcher) act(w *world) {
 	s := f.able[w.rng.IntN(len(f.able))]
+	if s.atEnd(w) {
+		s.ended = true
+		if r := f.p.owner[s.log.part.Partition]; r != nil {
+			w.count("inputs ended")
+			r.post(evInputEnd{s.log.part, s.epoch})
+		}
+		return
+	}
 	records, next := s.log.read(s.next, 1+w.rng.IntN(10))
 	s.next = next
 	r := f.p.owner[s.log.part.Partition]

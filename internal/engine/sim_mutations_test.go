@@ -39,6 +39,7 @@ type mutation struct {
 	missedIsFine     bool // a member that has missed a generation keeps its tasks
 	commitAborts     bool // the client sends a commit as an abort and says that it was made
 	newEpoch         bool // the client takes a new epoch amid a transaction, and goes on
+	endless          bool // the workers do not hear that inputs end
 	drop             bool // a lost batch: records are passed over
 }
 
@@ -70,6 +71,7 @@ var mutations = []mutation{
 	{name: "a member that has missed a generation keeps its tasks", missedIsFine: true},
 	{name: "a commit is sent as an abort", commitAborts: true},
 	{name: "a transaction goes on under a new epoch", newEpoch: true},
+	{name: "an input's end is passed over", endless: true},
 	{name: "a record is lost on the way", drop: true},
 }
 
@@ -115,6 +117,10 @@ func (m *mutation) event(r *simRunner, ev event) event {
 	case evOffsets:
 		if m.staleIsFine && e.Outcome == kafka.Stale {
 			return evOffsets{}
+		}
+	case evInputEnd:
+		if m.endless {
+			return nil
 		}
 	case evFlushed:
 		if m.failedFlush && e.Outcome == kafka.Aborted {

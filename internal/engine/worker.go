@@ -59,7 +59,7 @@ type worker struct {
 	holdUntil time.Time // backing off after an abort
 	aborts    int       // in a row
 	rebuilds  int       // in a row
-	lastMoved time.Time
+	lastMoved time.Time // since when positions wait to be committed that moved over markers only, zero: none do
 	figures   figures
 
 	at      whereabouts
@@ -180,6 +180,9 @@ func (w *worker) wake(now time.Time) time.Time {
 	}
 	if w.holdUntil.After(now) {
 		earlier(w.holdUntil)
+	}
+	if !w.lastMoved.IsZero() && !w.txn.open && w.staleAt.IsZero() && !w.holdUntil.After(now) {
+		earlier(w.lastMoved.Add(idleMove))
 	}
 	return next
 }

@@ -257,6 +257,21 @@ func (w *worker) inputError(e evInputError) {
 	w.failTask(h, fmt.Errorf("task %s/%d: input %s: %w", w.cfg.plan.Group, h.partition, e.part, e.err))
 }
 
+// inputEnd sees to it that the task's positions are committed soon, even where they
+// have not moved: others wait for the offsets of all partitions, and a run from the
+// latest records on has to leave behind where it began.
+func (w *worker) inputEnd(e evInputEnd) {
+	h := w.task(e.part.Partition)
+	if h == nil || h.core == nil || h.epoch != e.epoch {
+		return
+	}
+	h.core.Settle()
+	soon := w.now.Add(w.cfg.commitInterval - idleMove)
+	if w.lastMoved.IsZero() || soon.Before(w.lastMoved) {
+		w.lastMoved = soon
+	}
+}
+
 // seeks returns where the task's inputs go on.
 func (w *worker) seeks(h *held) []sources.Seek {
 	var out []sources.Seek

@@ -18,6 +18,8 @@ func (w *worker) takeControl() bool {
 		w.control = w.control[1:]
 		w.inputError(e)
 		return true
+	case evInputEnd:
+		w.inputEnd(e)
 	case evVisit:
 		w.startVisit(e)
 	case evLost:

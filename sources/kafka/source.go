@@ -71,5 +71,48 @@ func (s *Source) Ends(ctx context.Context, parts ...record.Partition) (map[recor
 	return s.cluster.EndsOf(ctx, parts...)
 }
 
+// OffsetsAt asks the brokers, and looks at what they name: for them, the marker that
+// ends a transaction is a record with a time of its own. Times before 1970 have other
+// meanings to them.
+func (s *Source) OffsetsAt(ctx context.Context, t int64, parts ...record.Partition) (map[record.Partition]int64, error) {
+	ends, err := s.Ends(ctx, parts...)
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]map[int32]int64{}
+	out := make(map[record.Partition]int64, len(parts))
+	for _, p := range parts {
+		if named[p.Topic] == nil {
+			if named[p.Topic], err = s.cluster.OffsetsAfter(ctx, p.Topic, max(t, 0)); err != nil {
+				return nil, err
+			}
+		}
+		if out[p], err = s.firstFrom(ctx, p, named[p.Topic][p.Partition], ends[p].HighWatermark, t); err != nil {
+			return nil, fmt.Errorf("%s: find the first record of time %d: %w", p, t, err)
+		}
+	}
+	return out, nil
+}
+
+// firstFrom returns the offset of the first record of [from, until) that is not older
+// than t, until where there is none.
+func (s *Source) firstFrom(ctx context.Context, p record.Partition, from, until, t int64) (int64, error) {
+	r := s.cluster.Open(p, from)
+	defer r.Close()
+	for from < until {
+		b, err := r.Next(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for i := range b.Records {
+			if b.Records[i].Timestamp >= t {
+				return min(b.Records[i].Offset, until), nil
+			}
+		}
+		from = b.Next
+	}
+	return until, nil
+}
+
 // Close ends the source.
 func (s *Source) Close() { s.fetcher.Close() }

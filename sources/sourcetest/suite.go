@@ -49,6 +49,7 @@ func Run(t *testing.T, bed func(t *testing.T) Bed) {
 		"an offset beyond the log is an error of its partition alone":      beyond,
 		"a topic that was created again is an error":                       recreated,
 		"the ends are those of the log":                                    extent,
+		"a time stands for the first record that is as late":               times,
 	} {
 		t.Run(strings.ReplaceAll(name, ",", ""), func(t *testing.T) {
 			t.Parallel()
@@ -364,5 +365,23 @@ func extent(p *poller) {
 	}
 	if e := got[at(topic, 1)]; e.Start != 0 || e.HighWatermark < 2 || e.LastStable != e.HighWatermark {
 		p.Errorf("of two records: %+v", e)
+	}
+}
+
+// times: neither markers, whose time is the broker's, nor aborted records count.
+func times(p *poller) {
+	topic := p.Log.Topic(2)
+	part, empty := at(topic, 0), at(topic, 1)
+	p.Log.Write(part, true, "a", "b") // at 0 and 1; the marker at 2
+	p.Log.Write(part, false, "x")     // at 3
+	p.Log.Write(part, true, "c", "d") // at 5 and 6; the marker at 7
+	for _, of := range []struct{ time, want int64 }{{-1, 0}, {0, 0}, {1, 1}, {1000, 1}, {1001, 5}, {5000, 5}, {5001, 6}, {6001, 8}, {1 << 50, 8}} {
+		got, err := p.Source.OffsetsAt(p.ctx, of.time, part, empty)
+		if err != nil {
+			p.Fatal(err)
+		}
+		if got[part] != of.want || got[empty] != 0 {
+			p.Errorf("time %d: offsets %d and %d, want %d and 0", of.time, got[part], got[empty], of.want)
+		}
 	}
 }

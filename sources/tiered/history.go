@@ -165,29 +165,31 @@ func (h *history) readTo(ctx context.Context, m *archive.Manifest) error {
 		if err != nil {
 			return err
 		}
-		f, err := h.decode(chunk)
+		f, err := h.s.decode(h.part.p, chunk)
 		if err != nil {
 			chunk.Release()
 			return err
 		}
 		h.remember(chunk.Raw)
 		h.next, h.cause = chunk.Next.Offset, nil
+		f.HighWatermark = max(h.high, h.next)
 		if !h.hand(ctx, f) {
 			return context.Cause(ctx)
 		}
 	}
 }
 
-func (h *history) decode(c *archive.Chunk) (sources.Fetched, error) {
+// decode returns a chunk's committed records; its memory goes with them.
+func (s *Source) decode(p record.Partition, c *archive.Chunk) (sources.Fetched, error) {
 	aborted := make([]kafka.AbortedTransaction, len(c.Aborted))
 	for i, a := range c.Aborted {
 		aborted[i] = kafka.AbortedTransaction{ProducerID: a.ProducerID, FirstOffset: a.First}
 	}
-	d, err := h.s.decoder.Decode(h.part.p, c.From, c.Next.Offset, c.Raw, aborted)
+	d, err := s.decoder.Decode(p, c.From, c.Next.Offset, c.Raw, aborted)
 	if err != nil {
 		return sources.Fetched{}, fmt.Errorf("%w: %w", archive.ErrCorrupt, err)
 	}
-	f := sources.Fetched{Records: d.Records, Next: c.Next.Offset, HighWatermark: max(h.high, c.Next.Offset)}
+	f := sources.Fetched{Records: d.Records, Next: c.Next.Offset}
 	return f.WithLease(&lease{chunk: c, decoded: d}), nil
 }
 

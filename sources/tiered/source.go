@@ -317,11 +317,8 @@ func (s *Source) Ends(ctx context.Context, parts ...record.Partition) (map[recor
 	}
 	for p, e := range ends {
 		m, err := s.manifest(ctx, p, e.TopicID)
-		if err != nil && passing(err) {
-			err = fmt.Errorf("%w: %w", sources.ErrAway, err)
-		}
 		if err != nil {
-			return nil, fmt.Errorf("where the archive of %s begins: %w", p, err)
+			return nil, fmt.Errorf("where the archive of %s begins: %w", p, away(err))
 		}
 		if m != nil && m.Start() < e.Start {
 			e.Start = m.Start()

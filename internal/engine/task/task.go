@@ -174,7 +174,11 @@ func (t *Task) Committed() record.Counts { return t.last.Counts }
 // Touched reports whether the open transaction holds anything of this task.
 func (t *Task) Touched() bool { return t.touched }
 
-// Moved reports whether positions moved over markers only since the last commit.
+// Settle asks for the positions to be committed as they are, though nothing has moved.
+func (t *Task) Settle() { t.moved = true }
+
+// Moved reports whether positions moved over markers only since the last commit, or
+// are to be settled.
 func (t *Task) Moved() bool { return t.moved && !t.touched }
 
 // Step processes one record. A record before the task's position has been
