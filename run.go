@@ -62,6 +62,13 @@ type Options struct {
 	// Start is where a group that has not run before begins, "earliest" or
 	// "latest"; as its definition says.
 	Start string
+	// Until makes the engine end by itself, without an error, once the groups have
+	// processed their inputs up to there, and nothing beyond: "now", the ends as of the
+	// start; a time (RFC 3339, a date, or milliseconds since 1970), which is that of the
+	// first record left out in each partition; or ends by name, TOPIC:PARTITION=OFFSET,
+	// TOPIC=now or TOPIC=TIME, separated by commas, beside one of the first two for what
+	// is not named. What the groups write for each other is read to its end; none.
+	Until string
 	// HTTP is the address of the face for metrics, health and views. Without a host
 	// it is on loopback; none.
 	HTTP string
@@ -95,6 +102,10 @@ func (c *Client) Start(ctx context.Context, groups []*topology.Def, o Options) (
 }
 
 func (c *Client) start(ctx context.Context, e *Engine, plans []*topology.Plan, o Options) (err error) {
+	until, err := parseUntil(o.Until)
+	if err != nil {
+		return err
+	}
 	if plans, err = startAt(plans, o.Start); err != nil {
 		return err
 	}
@@ -113,7 +124,9 @@ func (c *Client) start(ctx context.Context, e *Engine, plans []*topology.Plan, o
 			return err
 		}
 	}
-	if e.Engine, err = engine.Start(ctx, plans, c.engineOptions(e, o)); err != nil || e.face == nil {
+	eo := c.engineOptions(e, o)
+	eo.Until = until
+	if e.Engine, err = engine.Start(ctx, plans, eo); err != nil || e.face == nil {
 		return err
 	}
 	e.face.engine.Store(e.Engine)

@@ -33,7 +33,10 @@ func RunCommand(name string, groups func(cmd *cobra.Command) ([]*topology.Def, e
 work: run the same command again, with a state directory of its own.
 
 The groups' own topics (tables, loops, state) are created; a missing input is an
-error. A process that was killed goes on where its last commit stands.`,
+error. A process that was killed goes on where its last commit stands.
+
+With --until the run ends by itself, with exit code 0, once the groups, all their
+processes together, have processed everything up to there.`,
 		Example: fmt.Sprintf("  %s run --brokers 127.0.0.1:9092 --state-dir state", name),
 		Args:    cobra.NoArgs,
 	}
@@ -72,6 +75,7 @@ func runFlags(f *pflag.FlagSet) {
 	f.String("bucket", "", "URL of an archive to read input from that Kafka has forgotten, such as file:///archive or s3://name")
 	f.String("on-task-failure", "exit", "what follows when a record cannot be processed: exit, or pause that task alone")
 	f.String("start", "", "where a group that has not run before starts: earliest or latest (default: as its definition says)")
+	f.String("until", "", "end when the inputs are processed up to there: now, a time, or TOPIC:PARTITION=OFFSET,…,TOPIC=now (default: run until stopped)")
 	f.Bool("leave", false, "when stopped, give the tasks to the others at once: this process will not come back soon")
 	f.String("http", "", "address for metrics, health and views, on loopback where it has no host (default: none)")
 }
@@ -79,7 +83,7 @@ func runFlags(f *pflag.FlagSet) {
 func runOptions(app string, cmd *cobra.Command) (Options, error) {
 	f := flags{cmd.Flags()}
 	o := Options{
-		App: app, StateDir: f.text("state-dir"), Instance: f.text("instance"), HTTP: f.text("http"), Start: f.text("start"), Bucket: f.text("bucket"),
+		App: app, StateDir: f.text("state-dir"), Instance: f.text("instance"), HTTP: f.text("http"), Start: f.text("start"), Until: f.text("until"), Bucket: f.text("bucket"),
 		MemoryBytes: int64(*f.Lookup("memory").Value.(*byteSize)),
 		BatchBytes:  int64(*f.Lookup("batch").Value.(*byteSize)),
 	}
@@ -100,6 +104,9 @@ func runOptions(app string, cmd *cobra.Command) (Options, error) {
 		o.PauseFailed = true
 	default:
 		return o, &usageError{fmt.Errorf("--on-task-failure %s: use exit or pause", v)}
+	}
+	if _, err := parseUntil(o.Until); err != nil {
+		return o, err
 	}
 	return o, nil
 }

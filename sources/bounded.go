@@ -29,7 +29,7 @@ type Bounded struct {
 
 // reading is a partition since its last Seek.
 type reading struct {
-	epoch uint64
+	seek  Seek
 	next  int64
 	ended bool
 }
@@ -43,20 +43,34 @@ func Bound(s Source) *Bounded {
 
 // Bound gives partitions ends: the first offset of each that is not delivered any more.
 // A bound may be set while the partition is read; one that lies behind what has been
-// delivered ends it where it is. A second bound of a partition is ignored. It may be
+// delivered ends it where it is. A later bound takes the place of an earlier one, and a
+// partition that has ended goes on then; an earlier one changes nothing. It may be
 // called from any goroutine.
 func (b *Bounded) Bound(bounds map[record.Partition]int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for p, at := range bounds {
-		if _, again := b.bounds[p]; again {
+		if was, again := b.bounds[p]; again && at <= was {
 			continue
 		}
 		b.bounds[p] = at
-		if r := b.parts[p]; r != nil {
-			b.endIfThere(p, r, -1)
+		r := b.parts[p]
+		if r == nil {
+			continue
 		}
+		if r.ended && r.next < at {
+			b.again(r)
+		}
+		b.endIfThere(p, r, -1)
 	}
+}
+
+// again lets a partition go on that has ended; mu is held.
+func (b *Bounded) again(r *reading) {
+	b.forget([]record.Partition{r.seek.Partition})
+	r.seek.Offset, r.ended = r.next, false
+	b.parts[r.seek.Partition] = r
+	b.Source.Seek(r.seek)
 }
 
 // Seek starts partitions at exact offsets; one at or beyond its bound ends at once.
@@ -66,7 +80,7 @@ func (b *Bounded) Seek(seeks ...Seek) {
 	b.forget(partitionsOf(seeks))
 	b.Source.Seek(seeks...)
 	for _, k := range seeks {
-		r := &reading{epoch: k.Epoch, next: k.Offset}
+		r := &reading{seek: k, next: k.Offset}
 		b.parts[k.Partition] = r
 		b.endIfThere(k.Partition, r, -1)
 	}
@@ -109,7 +123,7 @@ func (b *Bounded) endIfThere(p record.Partition, r *reading, high int64) bool {
 	}
 	r.ended = true
 	b.Source.Stop(p)
-	b.ended = append(b.ended, Fetched{Partition: p, Epoch: r.epoch, Next: r.next, HighWatermark: high, Err: ErrEnd})
+	b.ended = append(b.ended, Fetched{Partition: p, Epoch: r.seek.Epoch, Next: r.next, HighWatermark: high, Err: ErrEnd})
 	if b.wake != nil {
 		b.wake()
 	}
@@ -173,7 +187,7 @@ func (b *Bounded) cut(fetched []Fetched) []Fetched {
 	for i := range fetched {
 		f := &fetched[i]
 		r := b.parts[f.Partition]
-		if r == nil || r.epoch != f.Epoch || r.ended {
+		if r == nil || r.seek.Epoch != f.Epoch || r.ended {
 			f.Release() // of before a Seek, or beyond the bound
 			continue
 		}

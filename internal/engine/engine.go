@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-73111be4/kappa/archive"
@@ -40,6 +41,9 @@ type Engine struct {
 	groups   []*group
 	lookups  map[string]Lookup
 	budget   *archive.Budget // of all that is read ahead from the archive
+	finish   *finish         // of a bounded run, nil otherwise
+	atEnd    atomic.Bool     // the bounded run has come to its end
+	begun    chan struct{}   // closed when Start has done its part
 
 	mu       sync.Mutex // guards err, running, stopping
 	err      error
@@ -64,7 +68,7 @@ func Start(ctx context.Context, plans []*topology.Plan, o Options) (*Engine, err
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, stopped: make(chan struct{}), lookups: map[string]Lookup{}}
+	e := &Engine{o: o, stopped: make(chan struct{}), begun: make(chan struct{}), lookups: map[string]Lookup{}}
 	e.budget = archive.NewBudget(archive.BudgetConfig{MemoryBytes: o.ArchiveBytes})
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.start(ctx, plans); err != nil {
@@ -85,6 +89,12 @@ func (e *Engine) start(ctx context.Context, plans []*topology.Plan) error {
 	if err := e.prepare(ctx, plans); err != nil {
 		return err
 	}
+	if e.o.Until != nil {
+		if err := e.o.Until.check(e.groups, e.o.PauseFailed); err != nil {
+			return err
+		}
+		e.finish = newFinish(e.o.Until, e.groups)
+	}
 	if err := e.openStores(); err != nil {
 		return err
 	}
@@ -102,6 +112,9 @@ func (e *Engine) start(ctx context.Context, plans []*topology.Plan) error {
 		}
 	}
 	e.run.Go(e.watch)
+	if e.finish != nil {
+		e.run.Go(e.conclude)
+	}
 	return nil
 }
 
@@ -154,6 +167,13 @@ func (g *group) join(ctx context.Context) (err error) {
 	}
 	if g.source, err = g.engine.openSource(g.log); err != nil {
 		return fmt.Errorf("group %s: %w", g.plan.Group, err)
+	}
+	if f := g.engine.finish; f != nil {
+		g.ends = sources.Bound(g.source)
+		g.source = g.ends
+		if err := f.begin(ctx, g); err != nil {
+			return err
+		}
 	}
 	g.engine.run.Go(func() { g.poll(g.engine.ctx) })
 	g.member, err = o.Cluster.Join(ctx, kafka.MemberConfig{
@@ -231,6 +251,7 @@ func (e *Engine) fail(err error) {
 func (e *Engine) started() {
 	e.mu.Lock()
 	e.running = true
+	close(e.begun)
 	failed := e.err != nil
 	e.mu.Unlock()
 	if failed {

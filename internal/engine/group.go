@@ -39,6 +39,7 @@ type group struct {
 	retention  map[string]string // delete.retention.ms of the logs that stores are copies of
 	lookups    map[string]Lookup
 	source     sources.Source
+	ends       *sources.Bounded // the source, of a bounded run
 	member     *kafka.Member
 	runners    []*runner
 	epoch      atomic.Uint64

@@ -57,6 +57,11 @@ type Options struct {
 	// ArchiveBytes is the memory for what is read ahead from the archive; of MemoryBytes.
 	ArchiveBytes int64
 
+	// Until makes the run end by itself, with its tasks given away, once the group's
+	// committed offsets have reached the bounds of all inputs; nothing beyond them is
+	// processed here. Default: it runs until it is stopped.
+	Until *Until
+
 	// PauseFailed keeps the process running when a task fails; the others go on.
 	// Default: the engine stops with the task's error.
 	PauseFailed bool

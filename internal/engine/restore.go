@@ -129,7 +129,7 @@ func (g *group) closeState(e doClose) {
 	g.mu.Unlock()
 	g.engine.closers.Go(func() {
 		_, dirty := e.state.Table.Unflushed()
-		flush, reach := e.flush && dirty <= closeBytes && g.engine.ctx.Err() == nil, changelog.Reach(e.state.LogPositions())
+		flush, reach := e.flush && (dirty <= closeBytes || g.engine.atEnd.Load()) && g.engine.ctx.Err() == nil, changelog.Reach(e.state.LogPositions())
 		if err := e.state.Close(flush); err != nil {
 			g.log.Warn("close state", "task", e.partition, "err", err)
 		} else if flush {

@@ -117,9 +117,13 @@ func TestABoundThatComesLateEndsThePartitionWhereItIs(t *testing.T) {
 	if got, next := ended(t, s, p, 2); !slices.Equal(got, []string{"b"}) || next != 2 {
 		t.Errorf("%q up to %d", got, next)
 	}
-	s.Bound(map[record.Partition]int64{p: 4}) // and is the first one
-	s.Seek(sources.Seek{Partition: p, Offset: 3, Epoch: 3})
-	if got, next := ended(t, s, p, 3); len(got) > 0 || next != 3 {
+	s.Bound(map[record.Partition]int64{p: 1}) // also against an earlier one
+	s.Seek(sources.Seek{Partition: p, Offset: 1, Epoch: 3})
+	if got, next := ended(t, s, p, 3); !slices.Equal(got, []string{"b"}) || next != 2 {
+		t.Errorf("%q up to %d", got, next)
+	}
+	s.Bound(map[record.Partition]int64{p: 4}) // a later one lets it go on
+	if got, next := ended(t, s, p, 3); !slices.Equal(got, []string{"c"}) || next != 4 {
 		t.Errorf("%q up to %d", got, next)
 	}
 }
