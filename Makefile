@@ -35,11 +35,11 @@ build: ## build the tool and the examples into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
 
 .PHONY: setup
-setup: ## install what test needs beside Go: a C compiler, Java, Kafka's jars
+setup: ## install what test needs beside Go: a C compiler, Java, Kafka's jars, an S3 server
 	@scripts/setup.sh
 
 .PHONY: test
-test: setup check ## all tests and checks, on kfake and real Kafka: what CI runs
+test: setup check ## all tests and checks, on kfake, real Kafka and a real S3 server: what CI runs
 	CGO_ENABLED=1 $(GO) test -short -race ./...
 	$(GO) test -count=1 -timeout 20m ./...
 
@@ -88,6 +88,7 @@ tidy: ## format the code and tidy go.mod
 	gofmt -w .
 	$(GO) mod tidy
 	cd scripts/tools && $(GO) mod tidy
+	cd scripts/versitygw && $(GO) mod tidy
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities (asks a database on the network)

@@ -54,10 +54,10 @@ func eachBucket(t *testing.T, test func(t *testing.T, b *blob.Bucket)) {
 	for name, url := range map[string]func(t *testing.T) string{
 		"mem":  func(*testing.T) string { return "mem://" },
 		"file": func(t *testing.T) string { return "file://" + t.TempDir() },
-		"s3":   func(t *testing.T) string { return buckettest.Start(t).URL() },
 	} {
 		t.Run(name, func(t *testing.T) { test(t, openBucket(t, url(t))) })
 	}
+	buckettest.Each(t, func(t *testing.T, s3 *buckettest.S3) { test(t, openBucket(t, s3.URL())) })
 }
 
 func openBucket(t testing.TB, url string) *blob.Bucket {

@@ -17,45 +17,6 @@ import (
 	"github.com/seed-73111be4/kappa/archive/buckettest"
 )
 
-func onS3(t *testing.T) (*buckettest.S3, *Archive) {
-	s3 := buckettest.Start(t)
-	return s3, New(openBucket(t, s3.URL()), config(0))
-}
-
-func TestFaultsOfTheStoreAreSurvived(t *testing.T) {
-	for name, faults := range map[string][]buckettest.Fault{
-		"the answer to a manifest is lost":      {buckettest.LoseAnswer(http.MethodPut, manifestFolder, 1)},
-		"the answers to all tries are lost":     {buckettest.LoseAnswer(http.MethodPut, manifestFolder, 4)},
-		"the answer to a segment is lost":       {buckettest.LoseAnswer(http.MethodPut, segmentFolder, 1)},
-		"409 to a manifest":                     {buckettest.Status(http.MethodPut, manifestFolder, 1, 409, "ConditionalRequestConflict")},
-		"500 to puts":                           {buckettest.Status(http.MethodPut, "", 2, 500, "InternalError")},
-		"503 to gets":                           {buckettest.Status(http.MethodGet, "", 2, 503, "SlowDown")},
-		"half of a segment":                     {buckettest.HalfBody(http.MethodGet, segmentFolder, 2)},
-		"half of a manifest":                    {buckettest.HalfBody(http.MethodGet, manifestFolder, 1)},
-		"the answer is lost, then 500 and half": {buckettest.LoseAnswer(http.MethodPut, manifestFolder, 1), buckettest.Status(http.MethodGet, manifestFolder, 1, 500, "InternalError"), buckettest.HalfBody(http.MethodGet, manifestFolder, 1)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s3, a := onS3(t)
-			kafka := randomBroker(7, 40)
-			w := writer(t, a)
-			for _, f := range faults {
-				s3.Fault(f)
-			}
-			m := archiveAll(t, w, kafka, 2_000)
-			if got := readBack(t, a, m, ReadConfig{ChunkBytes: 500}); !bytes.Equal(got, kafka.raw(0, kafka.next)) {
-				t.Errorf("read %d bytes", len(got))
-			}
-			latest, err := a.Latest(t.Context(), testLog)
-			if err != nil || latest.Number != uint64(len(m.Segments)) || latest.sum != m.sum {
-				t.Errorf("the newest manifest is %+v, %v", latest, err)
-			}
-			if n := s3.Pending(); n != 0 {
-				t.Errorf("%d faults did not happen", n)
-			}
-		})
-	}
-}
-
 func TestAManifestWhoseFateIsUnknownIsToldByReload(t *testing.T) {
 	for name, f := range map[string]buckettest.Fault{
 		"created":     {Method: http.MethodPut, Serve: createAndForbid},

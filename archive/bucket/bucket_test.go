@@ -26,13 +26,13 @@ func each(t *testing.T, test func(t *testing.T, b *blob.Bucket)) {
 	for name, url := range map[string]func(t *testing.T) string{
 		"mem":  func(*testing.T) string { return "mem://" },
 		"file": func(t *testing.T) string { return "file://" + t.TempDir() + "/new/bucket" },
-		"s3":   func(t *testing.T) string { return buckettest.Start(t).URL() },
 		"prefix": func(t *testing.T) string {
 			return "file://" + t.TempDir() + "?prefix=some/where/"
 		},
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t, url(t))) })
 	}
+	buckettest.Each(t, func(t *testing.T, s3 *buckettest.S3) { test(t, open(t, s3.URL())) })
 }
 
 func open(t *testing.T, url string) *blob.Bucket {

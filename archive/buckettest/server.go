@@ -2,16 +2,19 @@ package buckettest
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/seed-73111be4/kappa/internal/testenv"
 )
 
 // bucketName is the one bucket of a server.
@@ -19,25 +22,70 @@ const bucketName = "archive"
 
 // S3 is a server of the S3 protocol that lives as long as its test.
 type S3 struct {
-	server *httptest.Server
+	server  *httptest.Server
+	process *testenv.S3 // nil: the store is in this process
 
 	mu     sync.Mutex // guards what follows
 	faults []*Fault
 	counts map[string]int
 }
 
-// Start starts a server with one empty bucket, and sets the environment's credentials,
-// so that the test cannot be parallel.
+// Start starts a server in the process with one empty bucket, and sets the
+// environment's credentials, so that the test cannot be parallel.
 func Start(t testing.TB) *S3 {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "test")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	backend := s3mem.New()
 	if err := backend.CreateBucket(bucketName); err != nil {
 		t.Fatal(err)
 	}
-	store := gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
+	return front(t, gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+}
+
+// Real is Start with versitygw as the store, a process of its own. The test fails where
+// that is not installed and is skipped with -short.
+func Real(t testing.TB) *S3 {
+	t.Helper()
+	process := testenv.StartS3(t)
+	if err := process.CreateBucket(bucketName); err != nil {
+		t.Fatal(err)
+	}
+	to, err := url.Parse(process.Endpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := front(t, proxy(to))
+	s.process = process
+	return s
+}
+
+// Each runs f as a subtest on both kinds of servers, on the one in the process only
+// with -short.
+func Each(t *testing.T, f func(t *testing.T, s *S3)) {
+	t.Helper()
+	t.Run("gofakes3", func(t *testing.T) { f(t, Start(t)) })
+	if !testing.Short() {
+		t.Run("versitygw", func(t *testing.T) { f(t, Real(t)) })
+	}
+}
+
+// proxy passes requests on as they are: their signatures hold for the host that the
+// client has asked.
+func proxy(to *url.URL) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host
+		},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+}
+
+// front puts faults and figures in front of a store.
+func front(t testing.TB, store http.Handler) *S3 {
+	t.Setenv("AWS_ACCESS_KEY_ID", testenv.S3AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", testenv.S3SecretKey)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	s := &S3{counts: map[string]int{}}
 	s.server = httptest.NewUnstartedServer(s.wrap(store))
 	s.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -47,8 +95,17 @@ func Start(t testing.TB) *S3 {
 }
 
 // URL returns the bucket's URL.
-func (s *S3) URL() string {
-	return fmt.Sprintf("s3://%s?endpoint=%s&use_path_style=true&region=us-east-1", bucketName, s.server.URL)
+func (s *S3) URL() string { return bucketURL(s.server.URL) }
+
+// DirectURL returns the URL of the bucket without faults and figures in between: for
+// what is measured. Only a [Real] server has one.
+func (s *S3) DirectURL() string { return bucketURL(s.process.Endpoint()) }
+
+// Process returns the server's process, nil where the store is in this one.
+func (s *S3) Process() *testenv.S3 { return s.process }
+
+func bucketURL(endpoint string) string {
+	return fmt.Sprintf("s3://%s?endpoint=%s&use_path_style=true&region=us-east-1", bucketName, endpoint)
 }
 
 // Requests returns how many requests with the method there were since the last call.
@@ -57,40 +114,6 @@ func (s *S3) Requests(method string) int {
 	defer s.mu.Unlock()
 	n := s.counts[method]
 	s.counts[method] = 0
-	return n
-}
-
-// Fault makes requests go wrong, those that match, Times times.
-type Fault struct {
-	Method string // "" for any
-	Key    string // a part of the path; "" for any
-	Times  int
-	// Serve answers in the place of the store, which next is.
-	Serve func(w http.ResponseWriter, r *http.Request, next http.Handler)
-}
-
-// Fault adds a fault.
-func (s *S3) Fault(f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = append(s.faults, &f)
-}
-
-// Clear removes all faults.
-func (s *S3) Clear() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = nil
-}
-
-// Pending returns how many times faults are still to happen.
-func (s *S3) Pending() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, f := range s.faults {
-		n += f.Times
-	}
 	return n
 }
 
@@ -109,50 +132,12 @@ func (s *S3) match(r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts[r.Method]++
+	key := r.URL.Path + " " + r.URL.Query().Get("prefix")
 	for _, f := range s.faults {
-		if f.Times > 0 && (f.Method == "" || f.Method == r.Method) && strings.Contains(r.URL.Path, f.Key) {
+		if f.Times > 0 && (f.Method == "" || f.Method == r.Method) && strings.Contains(key, f.Key) && strings.Contains(key, f.Under) {
 			f.Times--
 			return f
 		}
 	}
 	return nil
-}
-
-// Status answers with an HTTP status and an S3 error code; nothing is done.
-func Status(method, key string, times, status int, code string) Fault {
-	return Fault{Method: method, Key: key, Times: times, Serve: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", "application/xml")
-		w.WriteHeader(status)
-		fmt.Fprintf(w, "<Error><Code>%s</Code><Message>a fault of the test</Message></Error>", code)
-	}}
-}
-
-// LoseAnswer does what is asked and breaks the connection in the place of an answer.
-func LoseAnswer(method, key string, times int) Fault {
-	return Fault{Method: method, Key: key, Times: times, Serve: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		next.ServeHTTP(httptest.NewRecorder(), r)
-		hangUp(w)
-	}}
-}
-
-// HalfBody answers with half of the body, then breaks the connection.
-func HalfBody(method, key string, times int) Fault {
-	return Fault{Method: method, Key: key, Times: times, Serve: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		rec := httptest.NewRecorder()
-		next.ServeHTTP(rec, r)
-		for k, v := range rec.Header() {
-			w.Header()[k] = v
-		}
-		w.WriteHeader(rec.Code)
-		w.Write(rec.Body.Bytes()[:rec.Body.Len()/2])
-		hangUp(w)
-	}}
-}
-
-// hangUp closes the connection, whatever is still to be said.
-func hangUp(w http.ResponseWriter) {
-	if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
-		conn.Close()
-	}
 }

@@ -16,7 +16,8 @@ import (
 // goroutine; Run once.
 type Archiver struct {
 	c     Config
-	share *kafka.Share
+	kafka brokers
+	share membership
 	hard  context.Context // of the jobs' uploads and commits
 	work  sync.WaitGroup  // the jobs
 
@@ -31,12 +32,14 @@ type Archiver struct {
 }
 
 // New returns an archiver that does nothing before Run.
-func New(c Config) (*Archiver, error) {
+func New(c Config) (*Archiver, error) { return newArchiver(c, cluster{c.Cluster}) }
+
+func newArchiver(c Config, k brokers) (*Archiver, error) {
 	c = c.withDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("archiver: %w", err)
 	}
-	return &Archiver{c: c, parts: map[record.Partition]*partition{}, topics: map[string]topic{}, counts: map[string]*Counts{}}, nil
+	return &Archiver{c: c, kafka: k, parts: map[record.Partition]*partition{}, topics: map[string]topic{}, counts: map[string]*Counts{}}, nil
 }
 
 // Run archives until ctx ends, and stops in order then: jobs seal what they have, as
@@ -47,7 +50,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	defer cancel()
 	a.hard = hard
 	var err error
-	if a.share, err = a.c.Cluster.Share(ctx, kafka.ShareConfig{Group: a.c.Group, SessionTimeout: a.c.SessionTimeout}, listener{a}); err != nil {
+	if a.share, err = a.kafka.join(ctx, kafka.ShareConfig{Group: a.c.Group, SessionTimeout: a.c.SessionTimeout}, listener{a}); err != nil {
 		return err
 	}
 	err = a.loop(ctx)
@@ -102,12 +105,12 @@ func (a *Archiver) note(err error) {
 
 // listTopics follows the topics that match now.
 func (a *Archiver) listTopics(ctx context.Context) error {
-	names, err := a.c.Cluster.AllTopics(ctx)
+	names, err := a.kafka.AllTopics(ctx)
 	if err != nil {
 		return err
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return !a.c.Topics.Match(n) })
-	all, err := a.c.Cluster.Topics(ctx, names...)
+	all, err := a.kafka.Topics(ctx, names...)
 	if err != nil {
 		return err
 	}
@@ -181,7 +184,7 @@ func (a *Archiver) holding() []record.Partition {
 // ends returns the limits of the logs: of all at once, or, where that fails, of those
 // topics that there are.
 func (a *Archiver) ends(ctx context.Context, parts []record.Partition) (map[record.Partition]record.Ends, error) {
-	ends, err := a.c.Cluster.EndsOf(ctx, parts...)
+	ends, err := a.kafka.EndsOf(ctx, parts...)
 	if err == nil || !errors.Is(err, record.ErrUnknownTopic) {
 		return ends, err
 	}
@@ -191,7 +194,7 @@ func (a *Archiver) ends(ctx context.Context, parts []record.Partition) (map[reco
 		for n < len(parts) && parts[n].Topic == parts[0].Topic {
 			n++
 		}
-		of, err := a.c.Cluster.EndsOf(ctx, parts[:n]...)
+		of, err := a.kafka.EndsOf(ctx, parts[:n]...)
 		if err != nil && !errors.Is(err, record.ErrUnknownTopic) {
 			return ends, err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/archive/bucket"
+	"github.com/seed-73111be4/kappa/archive/buckettest"
 	"github.com/seed-73111be4/kappa/internal/archiver"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/internal/testenv"
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) { os.Exit(clusters.Run(m)) }
 type rig struct {
 	*sourcetest.KafkaLog
 	t       testing.TB
+	env     *testenv.Cluster
 	url     string
 	archive *archive.Archive
 	log     *slog.Logger
@@ -37,7 +39,7 @@ type rig struct {
 func newRig(t testing.TB, env *testenv.Cluster) *rig {
 	t.Helper()
 	url := "file://" + t.TempDir()
-	return &rig{KafkaLog: sourcetest.NewKafkaLog(t, env), t: t, url: url, archive: openArchive(t, url),
+	return &rig{KafkaLog: sourcetest.NewKafkaLog(t, env), t: t, env: env, url: url, archive: openArchive(t, url),
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 
@@ -82,6 +84,15 @@ func (r *rig) start(topics archiver.Patterns, change func(*archiver.Config)) *ru
 	})
 	r.t.Cleanup(stop)
 	return &running{a, stop}
+}
+
+// onS3 puts the rig's archive on a real S3 server, and returns it.
+func (r *rig) onS3() *buckettest.S3 {
+	r.t.Helper()
+	s3 := buckettest.Real(r.t)
+	r.url = s3.URL()
+	r.archive = openArchive(r.t, r.url)
+	return s3
 }
 
 // of returns the log of a partition, as it is now.
@@ -188,6 +199,9 @@ func values(from, n int) []string {
 func TestTopicsAreArchivedByteForByte(t *testing.T) {
 	clusters.Each(t, func(t *testing.T, env *testenv.Cluster) {
 		r := newRig(t, env)
+		if env.Kind() == testenv.KafkaTV2 {
+			r.onS3()
+		}
 		one, three := r.Topic(1), r.Topic(3)
 		r.Write(record.Partition{Topic: one}, true, values(0, 50)...)
 		a := r.start(archiver.Patterns{one, three}, nil)

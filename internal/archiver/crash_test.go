@@ -64,40 +64,52 @@ func TestArchiverProcess(t *testing.T) {
 	c.run(t)
 }
 
-// Two processes archive what is written meanwhile, and are killed at random; nothing is
-// lost, nothing is there twice, and no object is left over.
+// Two processes archive what is written meanwhile, and are killed at random, as is the
+// S3 server where there is one; nothing is lost, nothing is there twice, and no object
+// is left over.
 func TestKilledArchiversLoseAndDoubleNothing(t *testing.T) {
-	r := newRig(t, clusters.Kafka(t, testenv.KafkaTV2))
+	t.Run("file", func(t *testing.T) {
+		r := newRig(t, clusters.Kafka(t, testenv.KafkaTV2))
+		r.killArchivers(func(*rand.Rand) {})
+	})
+	t.Run("s3", func(t *testing.T) {
+		r := newRig(t, clusters.Kafka(t, testenv.KafkaTV2))
+		s3 := r.onS3()
+		r.killArchivers(func(random *rand.Rand) {
+			if random.IntN(2) == 0 {
+				return
+			}
+			if err := s3.Process().Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s3.Process().Restart(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
+// killArchivers kills and restarts two processes; between is called before each kill.
+func (r *rig) killArchivers(between func(*rand.Rand)) {
 	const partitions = 3
-	topic := r.Topic(partitions)
-	c := child{Brokers: clusters.Kafka(t, testenv.KafkaTV2).Brokers(), URL: r.url, Topic: topic, Group: testenv.Name(t)}
-	start := func() *testenv.Process {
-		cmd, err := testenv.Self(childVariable, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Args = append(cmd.Args, "-test.run=^TestArchiverProcess$", "-test.timeout=5m")
-		p, err := testenv.Start(t, cmd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
+	t, topic := r.t, r.Topic(partitions)
+	c := child{Brokers: r.env.Brokers(), URL: r.url, Topic: topic, Group: testenv.Name(t)}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	processes := []*testenv.Process{start(), start()}
+	processes := []*testenv.Process{c.start(t), c.start(t)}
 	written := 0
-	for range 8 {
+	for range 5 {
 		for until := time.Now().Add(time.Duration(500+random.IntN(1500)) * time.Millisecond); time.Now().Before(until); written++ {
 			p := record.Partition{Topic: topic, Partition: int32(random.IntN(partitions))}
 			r.Write(p, random.IntN(4) != 0, values(100*written, 1+random.IntN(100))...)
 		}
+		between(random)
 		i := random.IntN(len(processes))
 		if err := processes[i].Kill(); err != nil {
 			t.Fatal(err)
 		}
-		processes[i] = start()
+		processes[i] = c.start(t)
 	}
 	for p := range int32(partitions) {
 		m := r.same(record.Partition{Topic: topic, Partition: p})
@@ -112,6 +124,21 @@ func TestKilledArchiversLoseAndDoubleNothing(t *testing.T) {
 	}
 	r.sweep(topic, partitions)
 	t.Logf("%d transactions", written)
+}
+
+// start starts the process.
+func (c child) start(t testing.TB) *testenv.Process {
+	t.Helper()
+	cmd, err := testenv.Self(childVariable, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args = append(cmd.Args, "-test.run=^TestArchiverProcess$", "-test.timeout=5m")
+	p, err := testenv.Start(t, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // sweep collects what no longer counts, and demands that nothing else is left.
@@ -143,9 +170,10 @@ func (r *rig) sweep(topic string, partitions int32) {
 }
 
 // The store fails at random, in every way that buckettest knows; the archiver goes on.
-func TestFaultsOfTheStoreCostOnlyTime(t *testing.T) {
+func TestFaultsOfTheStoreCostOnlyTime(t *testing.T) { buckettest.Each(t, bearFaults) }
+
+func bearFaults(t *testing.T, s3 *buckettest.S3) {
 	r := newRig(t, testenv.Fake(t))
-	s3 := buckettest.Start(t)
 	r.url = s3.URL()
 	r.archive = openArchive(t, r.url)
 	p := record.Partition{Topic: r.Topic(1)}
@@ -155,12 +183,18 @@ func TestFaultsOfTheStoreCostOnlyTime(t *testing.T) {
 		config.Log = r.log
 	})
 	random := rand.New(rand.NewPCG(5, 5))
-	for i := range 20 {
-		r.Write(p, i%5 != 2, values(100*i, 20)...)
+	for i := range 9 {
+		r.Write(p, i%3 != 1, values(100*i, 20)...)
 		method := []string{"PUT", "GET", "POST", ""}[random.IntN(4)]
-		switch random.IntN(4) {
+		switch random.IntN(7) {
 		case 0:
 			s3.Fault(buckettest.Status(method, "", 1+random.IntN(4), 503, "SlowDown"))
+		case 4:
+			s3.Fault(buckettest.HangUp(method, "", 1+random.IntN(4)))
+		case 5:
+			s3.Fault(buckettest.HalfUpload("PUT", "", 1+random.IntN(2)))
+		case 6:
+			s3.Fault(buckettest.Slow(method, "", 1+random.IntN(4), 50*time.Millisecond))
 		case 1:
 			s3.Fault(buckettest.LoseAnswer("PUT", "", 1+random.IntN(4)))
 		case 2:
@@ -168,7 +202,7 @@ func TestFaultsOfTheStoreCostOnlyTime(t *testing.T) {
 		default:
 			s3.Fault(buckettest.Status("PUT", "manifest/", 1, 409, "ConditionalRequestConflict"))
 		}
-		if end := r.Ends(p).LastStable; i%5 == 4 {
+		if end := r.Ends(p).LastStable; i%3 == 2 {
 			eventually(t, "the archiver goes on", func() bool {
 				s := a.Stats()
 				return len(s.Partitions) == 1 && s.Partitions[0].End >= end

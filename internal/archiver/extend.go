@@ -14,6 +14,7 @@ import (
 // job's whole life, soft ends when it should finish with what it has.
 type task struct {
 	c     *Config
+	kafka brokers
 	log   archive.Log
 	topic topic
 	ends  record.Ends
@@ -93,7 +94,7 @@ func (t *task) from(ctx context.Context) (int64, []archive.Edit, error) {
 
 // diverged compares the archive's end with the leader epochs that the log knows.
 func (t *task) diverged(ctx context.Context) error {
-	d, err := divergence(ctx, t.c.Cluster, t.m, t.ends)
+	d, err := divergence(ctx, t.kafka, t.m, t.ends)
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func (t *task) diverged(ctx context.Context) error {
 
 // divergence returns where the log no longer has what the archive has, by leader
 // epochs; nil where it has all.
-func divergence(ctx context.Context, c *kafka.Cluster, m *archive.Manifest, ends record.Ends) (*DivergedError, error) {
+func divergence(ctx context.Context, c epochs, m *archive.Manifest, ends record.Ends) (*DivergedError, error) {
 	if m.NextEpoch < 0 || m.Next <= ends.Start {
 		return nil, nil
 	}
@@ -122,7 +123,7 @@ func divergence(ctx context.Context, c *kafka.Cluster, m *archive.Manifest, ends
 // fill copies batches until the segment is full, or has what was stable at first.
 func (t *task) fill(soft context.Context, s *archive.SegmentWriter) error {
 	p := record.Partition{Topic: t.log.Topic, Partition: t.log.Partition}
-	r := t.c.Cluster.OpenRawOf(t.log.TopicID, p, s.Next())
+	r := t.kafka.open(t.log.TopicID, p, s.Next())
 	defer r.Close()
 	for target := int64(-1); !s.Full(); {
 		raw, err := r.Next(soft)

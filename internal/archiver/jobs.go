@@ -55,8 +55,8 @@ func (a *Archiver) start(p *partition, extend bool) {
 	p.job = &job{stop: stop, done: make(chan struct{})}
 	a.running++
 	t := &task{
-		c: &a.c, topic: a.topics[p.p.Topic], ends: p.ends, w: p.writer, m: p.m,
-		log: archive.Log{Cluster: a.c.Cluster.ID(), Topic: p.p.Topic, TopicID: p.id, Partition: p.p.Partition},
+		c: &a.c, kafka: a.kafka, topic: a.topics[p.p.Topic], ends: p.ends, w: p.writer, m: p.m,
+		log: archive.Log{Cluster: a.kafka.ID(), Topic: p.p.Topic, TopicID: p.id, Partition: p.p.Partition},
 	}
 	began := a.c.Now()
 	collect := began.Sub(p.tended) >= a.c.TendEvery

@@ -17,7 +17,7 @@ const maxPeeks = 200
 func (a *Archiver) peek(ctx context.Context, now time.Time) {
 	for _, w := range a.waiting() {
 		first := peeked{at: w.offset, timestamp: -1}
-		raw, err := a.c.Cluster.Peek(ctx, w.id, w.p, w.offset)
+		raw, err := a.kafka.Peek(ctx, w.id, w.p, w.offset)
 		if err != nil {
 			if ctx.Err() != nil {
 				return
@@ -52,10 +52,15 @@ type waiting struct {
 // waiting returns the partitions of whose waiting records the age matters and is not
 // known.
 func (a *Archiver) waiting() []waiting {
+	parts := a.holding()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []waiting
-	for _, p := range a.parts {
+	for _, part := range parts {
+		p := a.parts[part]
+		if p == nil {
+			continue
+		}
 		t := a.topics[p.p.Topic]
 		next := max(p.next(), p.ends.Start)
 		if p.backlog() == 0 || p.job != nil || p.first.at == next || t.retention < 0 && t.compactionLag < 0 {

@@ -20,6 +20,9 @@
 // own: [Kafka], [Fake]. With -short only kfake runs. Without it a missing Kafka
 // fails the test; scripts/kafka.sh installs it.
 //
+// [StartS3] starts a real S3 server, versitygw; archive/buckettest puts faults in front
+// of it.
+//
 // The package knows nothing of kappa, so that every package's tests may import it.
 // Real brokers die with the test process, however that ends. All of a cluster's
 // methods may be called from any goroutine.

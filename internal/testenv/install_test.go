@@ -27,10 +27,12 @@ func TestMissingKafkaSaysWhatToInstall(t *testing.T) {
 	}
 }
 
-func TestScriptInstallsTheVersionThatIsStarted(t *testing.T) {
+func TestScriptsInstallTheVersionsThatAreStarted(t *testing.T) {
 	for file, want := range map[string]string{
-		"kafka.sh":      "version=" + version + "\n",
-		"kafka/pom.xml": "<kafka.version>" + version + "</kafka.version>",
+		"kafka.sh":         "version=" + version + "\n",
+		"kafka/pom.xml":    "<kafka.version>" + version + "</kafka.version>",
+		"versitygw.sh":     "version=" + versityVersion + "\n",
+		"versitygw/go.mod": "github.com/versity/versitygw v" + versityVersion,
 	} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "scripts", file))
 		if err != nil {
