@@ -17,6 +17,7 @@ import (
 // settings are the sizes of a run.
 type settings struct {
 	only       *regexp.Regexp // figures to take, by their names
+	seeds      []string       // of a cluster that is there; none: one is started
 	records    int64          // of each input
 	gokas      int64          // of the inputs of stock goka, which is slow
 	rounds     int
@@ -38,6 +39,7 @@ type options struct {
 	only    string
 	note    string
 	sizes   string
+	brokers string
 	keys    string
 	parts   string
 	memory  int64
@@ -48,6 +50,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.BoolVar(&o.figures, "figures", false, "take figures")
 	f.StringVar(&o.out, "out", "docs/bench", "directory for the report, from the module's root")
 	f.StringVar(&o.only, "only", "", "regular expression: the figures to take")
+	f.StringVar(&o.brokers, "brokers", "", "host:port,…: a cluster to take the figures on in place of one that is started; its CPU is not seen")
 	f.StringVar(&o.note, "note", "", "a line for the report")
 	f.Int64Var(&o.records, "records", 2_000_000, "records of each input")
 	f.Int64Var(&o.gokas, "goka-records", 0, "records of stock goka's inputs (default: a fifth)")
@@ -68,6 +71,7 @@ func (o *options) parse() (settings, error) {
 	var errs [4]error
 	s.only, errs[0] = selection(o.only)
 	s.sizes, errs[1] = numbers(o.sizes)
+	s.seeds = strings.FieldsFunc(o.brokers, func(r rune) bool { return r == ',' })
 	s.keys, errs[2] = numbers(o.keys)
 	s.partitions, errs[3] = numbers(o.parts)
 	if s.gokas == 0 {

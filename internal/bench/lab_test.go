@@ -47,13 +47,16 @@ func newLab(t testing.TB, s settings) *lab {
 	if runtime.GOOS != "linux" {
 		t.Fatal("figures are taken from /proc: run them on Linux")
 	}
-	k := testenv.Kafka(t, testenv.Options{Properties: map[string]string{"log.retention.ms": "-1", "log.cleaner.threads": "1"}})
-	client, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...))
+	brokers := s.seeds
+	if len(brokers) == 0 {
+		brokers = testenv.Kafka(t, testenv.Options{Properties: map[string]string{"log.retention.ms": "-1", "log.cleaner.threads": "1"}}).Brokers()
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &lab{
-		settings: s, ctx: t.Context(), brokers: k.Brokers(), client: client, admin: kadm.NewClient(client),
+		settings: s, ctx: t.Context(), brokers: brokers, client: client, admin: kadm.NewClient(client),
 		broker: childNamed("java"), dir: t.TempDir(), filled: map[string]bool{}, logf: t.Logf,
 	}
 	t.Cleanup(func() { l.killAll(); client.Close() })

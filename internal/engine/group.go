@@ -54,6 +54,7 @@ type group struct {
 	opens     map[int32]*openTask        // the last that opened, or opens, a task's store
 	states    map[*changelog.State]*openTask
 	restores  chan struct{} // limits restores at a time
+	lot       *lot          // that takes restores in
 	standbys  standbys
 }
 

@@ -53,12 +53,13 @@ func (g *group) restore(r *runner, e doRestore) {
 	}
 	before := g.opens[e.partition]
 	g.opens[e.partition] = mine
+	with := g.joinLot(e.partition)
 	g.mu.Unlock()
 	if before != nil {
 		before.cancel()
 	}
 	g.engine.run.Go(func() {
-		core, err := g.openAfter(ctx, before, e)
+		core, err := g.openAfter(ctx, before, e, with)
 		if err != nil {
 			cancel()
 			close(mine.done)
@@ -82,7 +83,7 @@ func (g *group) superseded(p int32, mine *openTask) bool {
 }
 
 // openAfter waits until the store is free, then for its turn.
-func (g *group) openAfter(ctx context.Context, before *openTask, e doRestore) (*task.Task, error) {
+func (g *group) openAfter(ctx context.Context, before *openTask, e doRestore, with *lot) (*task.Task, error) {
 	if before != nil {
 		select {
 		case <-before.done:
@@ -100,16 +101,18 @@ func (g *group) openAfter(ctx context.Context, before *openTask, e doRestore) (*
 	if err := g.awaitConfirmed(ctx); err != nil {
 		return nil, err
 	}
-	return g.openPatiently(ctx, e)
+	return g.openPatiently(ctx, e, g.knownOf(ctx, with))
 }
 
-// openPatiently tries until the brokers answer.
-func (g *group) openPatiently(ctx context.Context, e doRestore) (*task.Task, error) {
+// openPatiently tries until the brokers answer; what is known counts for the first
+// attempt.
+func (g *group) openPatiently(ctx context.Context, e doRestore, k *known) (*task.Task, error) {
 	for n := 1; ; n++ {
-		core, err := g.open(ctx, e.partition, e.topics)
+		core, err := g.open(ctx, e.partition, k)
 		if err == nil || ctx.Err() != nil || !kafka.Transient(err) && !errors.Is(err, sources.ErrAway) {
 			return core, err
 		}
+		k = nil
 		g.log.Warn("restore has to wait", "task", e.partition, "err", err)
 		if !pause(ctx, backoff(n)) {
 			return nil, ctx.Err()
@@ -149,8 +152,12 @@ func (g *group) store(r *runner, e doStore) {
 }
 
 // open restores a task's state and decides where its inputs go on.
-func (g *group) open(ctx context.Context, p int32, topics []string) (*task.Task, error) {
-	s, err := changelog.Restore(ctx, g.changelogConfig(p))
+func (g *group) open(ctx context.Context, p int32, k *known) (*task.Task, error) {
+	config := g.changelogConfig(p)
+	if k != nil {
+		config.Logs = knownLogs{g.engine.o.Cluster, k}
+	}
+	s, err := changelog.Restore(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("task %s/%d: %w", g.plan.Group, p, err)
 	}
@@ -159,7 +166,7 @@ func (g *group) open(ctx context.Context, p int32, topics []string) (*task.Task,
 	if s.Wiped() != "" {
 		g.counters.wipes.Add(1)
 	}
-	core, err := g.place(ctx, s, p, topics)
+	core, err := g.place(ctx, s, p, k)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("task %s/%d: %w", g.plan.Group, p, err), s.Close(false))
 	}
@@ -203,12 +210,12 @@ func (g *group) deleteRetention() time.Duration {
 
 // place makes the task and finds the start of inputs that have no committed
 // position.
-func (g *group) place(ctx context.Context, s *changelog.State, p int32, topics []string) (*task.Task, error) {
-	ends, err := g.inputEnds(ctx, p)
+func (g *group) place(ctx context.Context, s *changelog.State, p int32, k *known) (*task.Task, error) {
+	ends, err := g.inputEnds(ctx, p, k)
 	if err != nil {
 		return nil, err
 	}
-	start, err := g.starts(ctx, s, p, ends)
+	start, err := g.starts(ctx, s, p, ends, k)
 	if err != nil {
 		return nil, err
 	}
@@ -222,17 +229,20 @@ func (g *group) place(ctx context.Context, s *changelog.State, p int32, topics [
 	return core, g.check(core, s.Positions(), ends)
 }
 
-func (g *group) inputEnds(ctx context.Context, p int32) (map[record.Partition]record.Ends, error) {
+func (g *group) inputEnds(ctx context.Context, p int32, k *known) (map[record.Partition]record.Ends, error) {
 	parts := make([]record.Partition, 0, len(g.plan.Inputs))
 	for _, in := range g.plan.Inputs {
 		parts = append(parts, record.Partition{Topic: in.Topic, Partition: p})
+	}
+	if k != nil && g.engine.o.Archive == nil {
+		return k.ends, nil
 	}
 	return g.source.Ends(ctx, parts...)
 }
 
 // starts returns where inputs without a committed position begin. A task that has
 // none at all is new, or was goka's: then the group's committed offsets tell.
-func (g *group) starts(ctx context.Context, s *changelog.State, p int32, ends map[record.Partition]record.Ends) (map[string]int64, error) {
+func (g *group) starts(ctx context.Context, s *changelog.State, p int32, ends map[record.Partition]record.Ends, k *known) (map[string]int64, error) {
 	out := map[string]int64{}
 	for _, in := range g.plan.Inputs {
 		part := record.Partition{Topic: in.Topic, Partition: p}
@@ -244,7 +254,7 @@ func (g *group) starts(ctx context.Context, s *changelog.State, p int32, ends ma
 	for _, pos := range s.JoinPositions() {
 		out[pos.Topic] = pos.Offset
 	}
-	committed, err := g.engine.o.Cluster.Committed(ctx, g.plan.Group, g.inputTopics()...)
+	committed, err := g.committed(ctx, k)
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +262,14 @@ func (g *group) starts(ctx context.Context, s *changelog.State, p int32, ends ma
 		return out, g.alone(s.Positions(), committed)
 	}
 	return out, g.adopt(s, p, out, committed)
+}
+
+// committed returns the group's committed offsets.
+func (g *group) committed(ctx context.Context, k *known) (map[record.Partition]int64, error) {
+	if k != nil {
+		return k.committed, nil
+	}
+	return g.engine.o.Cluster.Committed(ctx, g.plan.Group, g.inputTopics()...)
 }
 
 // alone refuses positions that the group's committed offsets have left behind: a
