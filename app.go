@@ -108,7 +108,7 @@ func newRoot(app App) *cobra.Command {
 
 // builtins returns the verbs that every program has, and those that need groups.
 func builtins(app App) []*cobra.Command {
-	list := []*cobra.Command{viewCommand(app), lagCommand(app), emitCommand(app), leaveCommand(app), topicsCommand(app), archiveCommand(app), devCommand(app)}
+	list := []*cobra.Command{viewCommand(app), lagCommand(app), emitCommand(app), leaveCommand(app), resetCommand(app), topicsCommand(app), archiveCommand(app), devCommand(app)}
 	if len(app.Groups) > 0 {
 		list = append(list, runCommand(app), describeCommand(app))
 	}

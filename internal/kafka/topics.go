@@ -25,10 +25,11 @@ type TopicSpec struct {
 
 // Topic is what a cluster says of a topic.
 type Topic struct {
-	Name       string
-	ID         record.TopicID
-	Partitions int32
-	Config     map[string]string // effective values, by name; nil where they may not be read
+	Name        string
+	ID          record.TopicID
+	Partitions  int32
+	Replication int16             // of its first partition
+	Config      map[string]string // effective values, by name; nil where they may not be read
 }
 
 // How long a deleted key stays readable as a tombstone, and how long a table's
@@ -89,7 +90,7 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 		case err != nil:
 			errs = append(errs, fmt.Errorf("describe topic %s: %w", name, err))
 		default:
-			topics[name] = Topic{Name: name, ID: t.TopicID, Partitions: int32(len(t.Partitions))}
+			topics[name] = Topic{Name: name, ID: t.TopicID, Partitions: int32(len(t.Partitions)), Replication: replication(t)}
 			found = append(found, name)
 		}
 	}
@@ -101,6 +102,13 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 		topics[name] = t
 	}
 	return topics, errors.Join(errs...)
+}
+
+func replication(t kmsg.MetadataResponseTopic) int16 {
+	if len(t.Partitions) == 0 {
+		return 0
+	}
+	return int16(len(t.Partitions[0].Replicas))
 }
 
 // metadata asks a broker, not the cache, about the given topics, or about all.

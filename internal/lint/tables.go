@@ -27,6 +27,7 @@ var floors = map[string]float64{
 	"internal/engine/task":   4,
 	"internal/engine":        5,
 	"internal/archiver":      5,
+	"internal/reset":         5,
 	"topology/topologytest":  5,
 	"views":                  5,
 	"internal/metrics":       6,
@@ -87,7 +88,7 @@ var stdlib = map[string]bool{"net/http": true, "testing": true, "log": true, "ex
 // started it.
 var goroutines = []string{
 	"archive",
-	"internal/kafka", "internal/control", "internal/testenv", "internal/engine", "internal/archiver", "internal/metrics",
+	"internal/kafka", "internal/control", "internal/testenv", "internal/engine", "internal/archiver", "internal/reset", "internal/metrics",
 	"internal/web", "internal/dev", "views", ".", "cmd/", "examples/",
 }
 

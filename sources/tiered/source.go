@@ -35,13 +35,16 @@ type Config struct {
 	Budget *archive.Budget
 	// Near is how many offsets before the archive's end a partition starts in Kafka
 	// all the same, if Kafka has them: a restart need not ask the bucket. Default
-	// 10,000, negative: none.
+	// [DefaultNear], negative: none.
 	Near int64
 	// Skew is how far, in event time, a partition may run ahead of another that still
 	// reads the archive. Default an hour, negative: any distance.
 	Skew time.Duration
 	Log  *slog.Logger // default: discards
 }
+
+// DefaultNear is Near's default.
+const DefaultNear = 10_000
 
 // Cluster is what the source needs to know of Kafka beside the records.
 type Cluster interface {
@@ -57,7 +60,7 @@ func (c Config) withDefaults() Config {
 		c.Budget = archive.NewBudget(archive.BudgetConfig{MemoryBytes: 64 << 20})
 	}
 	if c.Near == 0 {
-		c.Near = 10_000
+		c.Near = DefaultNear
 	}
 	if c.Skew == 0 {
 		c.Skew = time.Hour
