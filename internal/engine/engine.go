@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/sources"
 	live "github.com/seed-73111be4/kappa/sources/kafka"
 	"github.com/seed-73111be4/kappa/sources/tiered"
@@ -165,7 +165,7 @@ func (g *group) join(ctx context.Context) (err error) {
 	if err := g.survey(); err != nil {
 		return err
 	}
-	if g.source, err = g.engine.openSource(g.log); err != nil {
+	if g.source, err = g.openSource(); err != nil {
 		return fmt.Errorf("group %s: %w", g.plan.Group, err)
 	}
 	if f := g.engine.finish; f != nil {
@@ -178,7 +178,7 @@ func (g *group) join(ctx context.Context) (err error) {
 	g.engine.run.Go(func() { g.poll(g.engine.ctx) })
 	g.member, err = o.Cluster.Join(ctx, kafka.MemberConfig{
 		Group: g.plan.Group, Instance: g.engine.instance, Static: !o.Dynamic,
-		Topics: g.inputTopics(), Shape: shapeOf(g.plan),
+		Topics: g.subscription(), Shape: g.shape(),
 		Standbys: o.Standbys, Fresh: g.fresh,
 		SessionTimeout: o.SessionTimeout, RebalanceTimeout: o.RebalanceTimeout,
 	}, g)
@@ -189,12 +189,17 @@ func (g *group) join(ctx context.Context) (err error) {
 }
 
 // openSource returns where a group's input comes from.
-func (e *Engine) openSource(log *slog.Logger) (sources.Source, error) {
+func (g *group) openSource() (sources.Source, error) {
+	e := g.engine
 	l, err := live.Open(e.o.Cluster, kafka.FetchConfig{MaxBytes: e.o.fetchLimit()})
 	if err != nil || e.o.Archive == nil {
 		return l, err
 	}
-	return tiered.Open(tiered.Config{Archive: e.o.Archive, Live: l, Cluster: e.o.Cluster, Budget: e.budget, Log: log}), nil
+	past := map[string]record.TopicID{}
+	for topic, t := range g.past {
+		past[topic] = t.id
+	}
+	return tiered.Open(tiered.Config{Archive: e.o.Archive, Live: l, Cluster: e.o.Cluster, Past: past, Budget: e.budget, Log: g.log}), nil
 }
 
 // Wait blocks until the engine has ended and returns why: nil after Stop, the

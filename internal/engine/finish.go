@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
+	"github.com/seed-73111be4/kappa/state/changelog"
 )
 
 // finish knows when a bounded run has come to its end: when the committed offsets of
@@ -254,10 +255,36 @@ func (e *ending) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.askPast(ctx, committed); err != nil {
+		return err
+	}
 	if now := e.engine.o.Clock(); e.still.IsZero() || !maps.Equal(e.at, committed) {
 		e.still = now
 	}
 	e.at = committed
+	return nil
+}
+
+// askPast adds the positions of inputs that Kafka does not know, and so takes no offsets
+// for: the state log has them.
+func (e *ending) askPast(ctx context.Context, committed map[record.Partition]int64) error {
+	if len(e.past) == 0 {
+		return nil
+	}
+	for p := range e.tasks {
+		positions, err := changelog.Latest(ctx, e.engine.o.Cluster, e.plan.StateTopic, p)
+		if err != nil {
+			return err
+		}
+		for topic := range e.past {
+			if positions == nil {
+				continue
+			}
+			if pos, ok := positions.Input(topic); ok {
+				committed[pos.Of()] = pos.Offset
+			}
+		}
+	}
 	return nil
 }
 

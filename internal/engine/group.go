@@ -36,7 +36,8 @@ type group struct {
 	maxRecord  map[string]int
 	maxBatch   int32 // what every topic of the group takes: its producers batch by it
 	tasks      int32
-	retention  map[string]string // delete.retention.ms of the logs that stores are copies of
+	past       map[string]pastTopic // inputs that Kafka does not know and the archive has
+	retention  map[string]string    // delete.retention.ms of the logs that stores are copies of
 	lookups    map[string]Lookup
 	source     sources.Source
 	ends       *sources.Bounded // the source, of a bounded run
@@ -81,6 +82,7 @@ func (g *group) newRunner(id int) (*runner, error) {
 	r.worker = newWorker(workerConfig{
 		plan: g.plan, commitInterval: o.CommitInterval, batchBytes: o.BatchBytes, overlayBytes: o.OverlayBytes,
 		txnTimeout: o.TransactionTimeout, fenceWait: 2 * o.SessionTimeout, partitions: g.partitions,
+		past:    g.pastTopics(),
 		produce: p.Produce, nextEpoch: func() uint64 { return g.epoch.Add(1) },
 	})
 	return r, nil
@@ -129,6 +131,7 @@ func (g *group) share(added []kafka.TaskTopics) map[*runner][]kafka.TaskTopics {
 			g.owner[t.Task] = r
 			load[r]++
 		}
+		t.Topics = append(slices.Clone(t.Topics), g.pastTopics()...)
 		out[r] = append(out[r], t)
 	}
 	return out

@@ -27,7 +27,7 @@ func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
 		reset := known.Resets[p.Group]
 		g := &group{
 			engine: e, plan: inGeneration(p, reset), reset: reset, log: e.o.Log.With("group", p.Group),
-			partitions: map[string]int32{}, maxRecord: map[string]int{}, retention: map[string]string{}, lookups: map[string]Lookup{},
+			partitions: map[string]int32{}, past: map[string]pastTopic{}, maxRecord: map[string]int{}, retention: map[string]string{}, lookups: map[string]Lookup{},
 			owner: map[int32]*runner{}, high: map[record.Partition]int64{},
 			opens: map[int32]*openTask{}, states: map[*changelog.State]*openTask{},
 			restores: make(chan struct{}, 2*max(1, e.o.Workers)), standbys: newStandbys(),
@@ -41,6 +41,9 @@ func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
 }
 
 func (g *group) prepare(ctx context.Context) error {
+	if err := g.findPast(ctx); err != nil {
+		return err
+	}
 	report, err := g.validate(ctx)
 	if err != nil {
 		return err
@@ -62,7 +65,11 @@ func (g *group) prepare(ctx context.Context) error {
 
 // validate names all that is wrong with the group's topics.
 func (g *group) validate(ctx context.Context) (kafka.Report, error) {
-	report, err := g.engine.o.Cluster.Validate(ctx, kafka.GroupTopics{Group: g.plan.Group, Uses: g.uses(), Now: g.engine.o.Clock()})
+	topics := kafka.GroupTopics{Group: g.plan.Group, Uses: g.uses(), Past: map[string]int32{}, Archive: g.engine.o.Archive != nil, Now: g.engine.o.Clock()}
+	for name, t := range g.past {
+		topics.Past[name] = t.partitions
+	}
+	report, err := g.engine.o.Cluster.Validate(ctx, topics)
 	return report, cmp.Or(err, report.Err())
 }
 
@@ -157,6 +164,9 @@ func (g *group) learn(ctx context.Context) error {
 		g.partitions[name] = t.Partitions
 		g.maxBatch = min(g.maxBatch, maxBatchOf(t))
 	}
+	for name, t := range g.past {
+		g.partitions[name] = t.partitions
+	}
 	for name := range topics {
 		g.maxRecord[name] = int(g.maxBatch)
 	}
@@ -179,6 +189,15 @@ func maxBatchOf(t kafka.Topic) int32 {
 		return defaultBatch
 	}
 	return int32(min(n, 1<<30))
+}
+
+// shape is what the group's members agree on; their inputs are those that Kafka has.
+func (g *group) shape() balance.Shape {
+	s := shapeOf(g.plan)
+	if len(g.past) > 0 {
+		s.Inputs = g.subscription()
+	}
+	return s
 }
 
 func shapeOf(p *topology.Plan) balance.Shape {

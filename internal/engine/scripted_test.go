@@ -110,6 +110,8 @@ func (s *scripted) command(name string, args []string) {
 	case "inputerror":
 		p := s.task(args[0])
 		s.step(evInputError{record.Partition{Topic: "in", Partition: p}, s.seeks[p], errors.New(strings.Join(args[1:], " "))})
+	case "past":
+		s.w.cfg.past = args
 	case "end":
 		p := s.task(args[0])
 		s.step(evInputEnd{record.Partition{Topic: "in", Partition: p}, s.seeks[p]})

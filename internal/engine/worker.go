@@ -20,6 +20,7 @@ type workerConfig struct {
 	txnTimeout     time.Duration
 	fenceWait      time.Duration // how long a stale worker waits for a new fence before it tries again
 	partitions     map[string]int32
+	past           []string // inputs that Kafka does not know: it takes no offsets for them
 	// produce writes a record within the open transaction. It has no outcome of
 	// its own: the next doFlush tells.
 	produce   func(*kafka.Out)

@@ -174,8 +174,27 @@ func (w *worker) flushed(e evFlushed) {
 		}
 		positions = h.core.AppendPositions(positions)
 	}
+	if len(w.cfg.past) > 0 {
+		positions = w.knownToKafka(positions)
+	}
 	w.await = awaitOffsets
 	w.do(doOffsets{w.fence, positions})
+}
+
+// knownToKafka leaves out positions of topics that Kafka does not know. Where nothing is
+// left of a task, how far its state goes stands for it: without any offset the group's
+// coordinator would not be asked whether the fence is valid.
+func (w *worker) knownToKafka(positions []record.Position) []record.Position {
+	positions = slices.DeleteFunc(positions, func(p record.Position) bool { return slices.Contains(w.cfg.past, p.Topic) })
+	if len(w.cfg.past) < len(w.cfg.plan.Inputs) {
+		return positions
+	}
+	for _, a := range w.txn.acks {
+		if a.Topic == w.cfg.plan.StateTopic {
+			positions = append(positions, a)
+		}
+	}
+	return positions
 }
 
 func (w *worker) offsetsDone(r kafka.Result) {

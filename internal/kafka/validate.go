@@ -30,7 +30,11 @@ type TopicUse struct {
 type GroupTopics struct {
 	Group string
 	Uses  []TopicUse
-	Now   time.Time // for the ages of records; zero leaves ages unchecked
+	// Past are inputs that an archive has and Kafka does not know, with the number of
+	// their partitions.
+	Past    map[string]int32
+	Archive bool      // there is an archive, and it has nothing else of what is missing
+	Now     time.Time // for the ages of records; zero leaves ages unchecked
 }
 
 // Problem is one thing that keeps a group from running, or a warning.

@@ -64,6 +64,11 @@ func (c *Cluster) validate(ctx context.Context, g GroupTopics) (Report, error) {
 	if err := v.describe(ctx, c); err != nil {
 		return v.Report, fmt.Errorf("validate the topics of group %s: %w", g.Group, err)
 	}
+	for name, n := range g.Past {
+		if _, ok := v.found[name]; !ok {
+			v.found[name] = Topic{Name: name, Partitions: n}
+		}
+	}
 	v.partitions()
 	v.missing()
 	v.settings()
@@ -174,7 +179,11 @@ func (v *validation) missing() {
 		if t := traits[u.Role]; t.own {
 			v.Missing = append(v.Missing, u.Topic)
 		} else {
-			v.problem(u.Topic, v.create(u), "the %s does not exist", t.name)
+			what := "the %s does not exist"
+			if v.Archive && u.Role == InputRole {
+				what = "the %s is neither in Kafka nor, of this cluster, in the archive"
+			}
+			v.problem(u.Topic, v.create(u), what, t.name)
 		}
 	}
 	v.Missing = slices.Compact(v.Missing)

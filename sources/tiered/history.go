@@ -86,6 +86,9 @@ func pause(ctx context.Context, n int) bool {
 
 // read brings the partition from where it is into Kafka.
 func (h *history) read(ctx context.Context) error {
+	if id, ok := h.s.c.Past[h.part.p.Topic]; ok {
+		return h.readPast(ctx, id)
+	}
 	all, err := h.s.c.Live.Ends(ctx, h.part.p)
 	if err != nil {
 		return err

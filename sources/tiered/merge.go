@@ -18,7 +18,7 @@ func (s *Source) limit(of stage) int64 {
 		if p.stage == deciding && of == past && s.c.Skew >= 0 {
 			return none
 		}
-		if p.stage != past {
+		if p.stage != past && (p.stage != over || len(p.ready) == 0) {
 			continue
 		}
 		some = true

@@ -30,6 +30,9 @@ type Config struct {
 	// Cluster is whose topics Live reads: its id is part of the archive's names, and
 	// its logs are compared with the archive where they overlap.
 	Cluster Cluster
+	// Past are topics that Kafka does not know any more: they end where the archive of
+	// the topic of that id ends, and hold nobody back then.
+	Past map[string]record.TopicID
 	// Budget bounds the memory of what is read ahead, and the bandwidth, of all
 	// partitions. Default: 64 MiB, any bandwidth.
 	Budget *archive.Budget
@@ -116,6 +119,7 @@ const (
 	deciding stage = iota // its goroutine finds out
 	past                  // the archive
 	present               // the live source
+	over                  // nowhere: nothing will come any more
 )
 
 // none stands for a clock that has not been set.
@@ -276,7 +280,7 @@ func (s *Source) Poll(ctx context.Context) ([]sources.Fetched, error) {
 func (s *Source) collect() (out []sources.Fetched, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limits := [...]int64{deciding: math.MaxInt64, past: s.limit(past), present: s.limit(present)}
+	limits := [...]int64{deciding: math.MaxInt64, past: s.limit(past), present: s.limit(present), over: s.limit(past)}
 	for _, p := range s.parts {
 		out = s.takeFrom(p, limits[p.stage], out)
 	}
@@ -314,11 +318,14 @@ func (s *Source) takeFrom(p *part, limit int64, out []sources.Fetched) []sources
 // Ends says where partitions begin, in the archive or in Kafka, and end, in Kafka. An
 // archive that cannot be asked is a sources.ErrAway: without it nobody knows.
 func (s *Source) Ends(ctx context.Context, parts ...record.Partition) (map[record.Partition]record.Ends, error) {
-	ends, err := s.c.Live.Ends(ctx, parts...)
+	ends, err := s.endsOf(ctx, parts)
 	if err != nil {
 		return nil, err
 	}
 	for p, e := range ends {
+		if _, ok := s.c.Past[p.Topic]; ok {
+			continue
+		}
 		m, err := s.manifest(ctx, p, e.TopicID)
 		if err != nil {
 			return nil, fmt.Errorf("where the archive of %s begins: %w", p, away(err))

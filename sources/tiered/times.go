@@ -13,7 +13,7 @@ import (
 
 // OffsetsAt looks into the archive, and into Kafka for what is not there.
 func (s *Source) OffsetsAt(ctx context.Context, t int64, parts ...record.Partition) (map[record.Partition]int64, error) {
-	ends, err := s.c.Live.Ends(ctx, parts...)
+	ends, err := s.endsOf(ctx, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -24,9 +24,13 @@ func (s *Source) OffsetsAt(ctx context.Context, t int64, parts ...record.Partiti
 		if err != nil {
 			return nil, fmt.Errorf("%s: find the first record of time %d in the archive: %w", p, t, away(err))
 		}
-		if found {
+		_, over := s.c.Past[p.Topic]
+		switch {
+		case found:
 			out[p] = at
-		} else {
+		case over:
+			out[p] = ends[p].HighWatermark
+		default:
 			rest = append(rest, p)
 		}
 	}
