@@ -56,6 +56,9 @@ type Options struct {
 	// Archiver runs in this process, too: HTTP shows its figures and whether it does its
 	// work; none.
 	Archiver *Archiver
+	// ReplayBytesPerSecond bounds what is read from the archive, all groups together;
+	// 0, no bound.
+	ReplayBytesPerSecond int64
 	// PauseFailed keeps the process running when a task fails, without that task;
 	// the engine ends with the task's error.
 	PauseFailed bool
@@ -141,7 +144,7 @@ func (c *Client) engineOptions(e *Engine, o Options) engine.Options {
 	return engine.Options{
 		Cluster: c.cluster, Archive: e.past, App: o.App, StateDir: o.StateDir, Instance: o.Instance,
 		CommitInterval: o.CommitInterval, BatchBytes: o.BatchBytes, Watchdog: o.Watchdog, Workers: o.Workers, MemoryBytes: o.MemoryBytes,
-		SessionTimeout: o.SessionTimeout, Standbys: o.Standbys, PauseFailed: o.PauseFailed, Log: c.log,
+		SessionTimeout: o.SessionTimeout, Standbys: o.Standbys, ReplayBytesPerSecond: o.ReplayBytesPerSecond, PauseFailed: o.PauseFailed, Log: c.log,
 		OpenLookup: func(ctx context.Context, table string, decode func([]byte) (any, error)) (engine.Lookup, error) {
 			v, err := views.Open(ctx, views.Config{Logs: c.cluster, Table: table, DB: e.db, Codec: decoder(decode), Log: c.log})
 			if err != nil {

@@ -73,6 +73,8 @@ func runFlags(f *pflag.FlagSet) {
 	f.Duration("session-timeout", 10*time.Second, "silence after which the tasks go to other processes")
 	f.Int("standbys", 0, "other processes that follow the state of each task, to take it over at once")
 	f.String("bucket", "", "URL of an archive to read input from that Kafka has forgotten, such as file:///archive or s3://name")
+	var rate byteSize
+	f.Var(&rate, "replay-rate", "most that is read from the archive in a second, such as 50MB; 0B: no bound")
 	f.String("on-task-failure", "exit", "what follows when a record cannot be processed: exit, or pause that task alone")
 	f.String("start", "", "where a group that has not run before starts: earliest or latest (default: as its definition says)")
 	f.String("until", "", "end when the inputs are processed up to there: now, a time, or TOPIC:PARTITION=OFFSET,…,TOPIC=now (default: run until stopped)")
@@ -84,8 +86,9 @@ func runOptions(app string, cmd *cobra.Command) (Options, error) {
 	f := flags{cmd.Flags()}
 	o := Options{
 		App: app, StateDir: f.text("state-dir"), Instance: f.text("instance"), HTTP: f.text("http"), Start: f.text("start"), Until: f.text("until"), Bucket: f.text("bucket"),
-		MemoryBytes: int64(*f.Lookup("memory").Value.(*byteSize)),
-		BatchBytes:  int64(*f.Lookup("batch").Value.(*byteSize)),
+		MemoryBytes:          int64(*f.Lookup("memory").Value.(*byteSize)),
+		ReplayBytesPerSecond: int64(*f.Lookup("replay-rate").Value.(*byteSize)),
+		BatchBytes:           int64(*f.Lookup("batch").Value.(*byteSize)),
 	}
 	o.Watchdog, _ = f.GetDuration("watchdog")
 	o.CommitInterval, _ = f.GetDuration("commit-interval")

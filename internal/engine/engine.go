@@ -69,7 +69,7 @@ func Start(ctx context.Context, plans []*topology.Plan, o Options) (*Engine, err
 		return nil, err
 	}
 	e := &Engine{o: o, stopped: make(chan struct{}), begun: make(chan struct{}), lookups: map[string]Lookup{}}
-	e.budget = archive.NewBudget(archive.BudgetConfig{MemoryBytes: o.ArchiveBytes})
+	e.budget = archive.NewBudget(archive.BudgetConfig{MemoryBytes: o.ArchiveBytes, BytesPerSecond: o.ReplayBytesPerSecond})
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.start(ctx, plans); err != nil {
 		e.begin()

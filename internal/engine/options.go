@@ -57,6 +57,10 @@ type Options struct {
 	// ArchiveBytes is the memory for what is read ahead from the archive; of MemoryBytes.
 	ArchiveBytes int64
 
+	// ReplayBytesPerSecond bounds what all groups together read from the archive, so that
+	// the bucket, the network and the processor are left to others. Default 0: no bound.
+	ReplayBytesPerSecond int64
+
 	// Until makes the run end by itself, with its tasks given away, once the group's
 	// committed offsets have reached the bounds of all inputs; nothing beyond them is
 	// processed here. Default: it runs until it is stopped.
@@ -117,7 +121,7 @@ func (o Options) withDefaults(groups []string) (Options, error) {
 func (o Options) validate() error {
 	for name, v := range map[string]int64{
 		"commit interval": int64(o.CommitInterval), "batch bytes": o.BatchBytes, "overlay bytes": o.OverlayBytes,
-		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval), "standbys": int64(o.Standbys), "archive memory": o.ArchiveBytes,
+		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval), "standbys": int64(o.Standbys), "archive memory": o.ArchiveBytes, "replay rate": o.ReplayBytesPerSecond,
 	} {
 		if v < 0 {
 			return fmt.Errorf("engine: %s is negative", name)
