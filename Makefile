@@ -27,7 +27,7 @@ help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 .PHONY: demo
-demo: ## the main job: a month of flights, workers killed in the middle, on an embedded broker
+demo: ## the main job: a month of flights on an embedded broker, workers killed in the middle; then its history again, by another rule
 	$(GO) run ./examples/flights demo
 
 .PHONY: build

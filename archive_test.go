@@ -267,7 +267,7 @@ func TestTablesAreNotTrimmed(t *testing.T) {
 	if err := past.WaitCaughtUp(t.Context(), "users"); err != nil {
 		t.Error(err)
 	}
-	if err := past.Trim(t.Context(), "users"); !errors.Is(err, archiver.ErrTable) {
+	if _, err := past.Trim(t.Context(), "users"); !errors.Is(err, archiver.ErrTable) {
 		t.Errorf("trimmed: %v", err)
 	}
 	if err := past.Stop(); err != nil {

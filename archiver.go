@@ -119,12 +119,12 @@ func (a *Archiver) WaitCaughtUp(ctx context.Context, topics ...string) error {
 }
 
 // Trim deletes from Kafka what the archive has of the topics, as retention would in
-// time, but for the last batch of each partition. Each is first compared, batch by
-// batch; compacted topics are refused.
-func (a *Archiver) Trim(ctx context.Context, topics ...string) error {
+// time, but for the last batch of each partition, and returns how many offsets these are.
+// Each partition is first compared, batch by batch; compacted topics are refused.
+func (a *Archiver) Trim(ctx context.Context, topics ...string) (offsets int64, err error) {
 	logs, _, err := a.logs(ctx, topics)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	mender := archiver.Mender{Cluster: a.client.cluster, Archive: a.store}
 	for _, l := range logs {
@@ -133,13 +133,15 @@ func (a *Archiver) Trim(ctx context.Context, topics ...string) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return offsets, err
 		}
-		if _, _, err := mender.Trim(ctx, m, false); err != nil {
-			return err
+		from, to, err := mender.Trim(ctx, m, false)
+		if err != nil {
+			return offsets, err
 		}
+		offsets += to - from
 	}
-	return nil
+	return offsets, nil
 }
 
 // logs returns the topics' partitions as the archive names them, and their ends.

@@ -271,7 +271,7 @@ const patience = 20 * time.Second
 
 var (
 	comment = regexp.MustCompile(`\s+# .*$`)
-	asks    = regexp.MustCompile(`^(\w+ (view|lag)|curl)\b`)
+	asks    = regexp.MustCompile(`^(\w+ (view|lag|archive ls)|curl)\b`)
 	devs    = regexp.MustCompile(`^\w+ dev\b`)
 )
 

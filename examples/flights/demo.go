@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
-	"slices"
-	"strings"
-	"text/tabwriter"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,19 +23,26 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show all of it in one process, with crashes in the middle",
-		Long: `Run a development broker and the groups in this process, feed them January 2013
-with repetition and disorder, and let the groups crash in the middle: their memory
-and what they have not committed is gone. In the end, the table is compared with a
-plain fold of the file.`,
+		Long: `Run a development broker, the groups and an archiver in this process, feed them
+January 2013 with repetition and disorder, and let the groups crash in the middle:
+their memory and what they have not committed is gone.
+
+Then the rule for what is on time changes. What has happened so far is cut from the
+broker, as retention does; the archive has it. The group whose rule it is is reset to
+the archive's beginning, and runs through history into the last days, which are fed
+meanwhile, with crashes again.
+
+After each act the table is compared with a plain fold of the file.`,
 		Example: "  flights demo --crashes 10",
 		Args:    cobra.NoArgs,
 	}
-	crashes := cmd.Flags().Int("crashes", 5, "how often the groups crash")
+	crashes := cmd.Flags().Int("crashes", 5, "how often the groups crash in each act")
+	onTime := cmd.Flags().Int("on-time", 10, "the second act's rule: arrival delay, in minutes, up to which a landing is on time")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *crashes < 0 {
 			return fmt.Errorf("--crashes %d: it cannot be negative", *crashes)
 		}
-		return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *crashes)
+		return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *crashes, *onTime)
 	}
 	return cmd
 }
@@ -48,15 +52,31 @@ const demoTime = 2 * time.Minute
 
 // demonstration is one run of the demo.
 type demonstration struct {
-	out    io.Writer
-	client *kappa.Client
-	dir    string // the state directory, which survives the crashes
-	feed   []Event
-	news   int64 // events of the feed that say something new
-	done   int64 // records that both groups had committed at the last crash
+	out     io.Writer
+	client  *kappa.Client
+	addr    string
+	dir     string // keeps the state, which survives the crashes, and the archive
+	past    *kappa.Archiver
+	crashes int       // in each act
+	onTime  int       // the rule that holds
+	newRule int       // the one of the second act
+	sent    int64     // events of flights
+	news    int64     // of them say something new, so they are events of routes, too
+	done    int64     // records that the groups had committed before the act, and still have
+	began   time.Time // when the act began
+
+	// In the second act.
+	bar    *bar
+	reader *reader
 }
 
-func demo(ctx context.Context, out, errs io.Writer, crashes int) (err error) {
+// doneMap says what has become of each group's input.
+type doneMap map[string]record.Counts
+
+// archivedTopics are what the groups read.
+var archivedTopics = []string{"flights", "route-events"}
+
+func demo(ctx context.Context, out, errs io.Writer, crashes, onTime int) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTime)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "flights-demo-")
@@ -76,25 +96,64 @@ func demo(ctx context.Context, out, errs io.Writer, crashes int) (err error) {
 	}
 	defer client.Close()
 	fmt.Fprintf(out, "a development broker listens on %s\n", broker.Addr())
-	d := &demonstration{out: out, client: client, dir: dir}
-	return d.run(ctx, crashes)
+	d := &demonstration{out: out, client: client, dir: dir, crashes: crashes, onTime: usualOnTime, newRule: onTime}
+	return d.run(ctx)
 }
 
-func (d *demonstration) run(ctx context.Context, crashes int) error {
+// bucket is where the archive is.
+func (d *demonstration) bucket() string {
+	return "file://" + filepath.ToSlash(filepath.Join(d.dir, "archive"))
+}
+
+func (d *demonstration) run(ctx context.Context) (err error) {
 	month, err := January()
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
-	if err := d.prepare(ctx, month.Rows); err != nil {
+	if _, err := createTopics(ctx, d.client, 4); err != nil {
 		return err
 	}
-	for crash := range crashes {
-		if err := d.crash(ctx, crash+1, crashes); err != nil {
-			return err
+	d.past, err = d.client.Archive(ctx, kappa.ArchiveOptions{Bucket: d.bucket(), Topics: archivedTopics, SegmentAge: 200 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.past.Stop()) }()
+	before, after := parted(month.Rows)
+	if err := d.firstAct(ctx, before); err != nil {
+		return err
+	}
+	if err := d.secondAct(ctx, before, after); err != nil {
+		return err
+	}
+	fmt.Fprint(d.out, goOn)
+	return nil
+}
+
+// heldBackFrom is when the last days of the month begin, which the first act leaves out.
+var heldBackFrom = time.Date(2013, time.January, 29, 5, 0, 0, 0, time.UTC)
+
+// parted parts the month there.
+func parted(rows []Row) (before, after []Row) {
+	for _, r := range rows {
+		if r.Scheduled.Before(heldBackFrom) {
+			before = append(before, r)
+		} else {
+			after = append(after, r)
 		}
 	}
-	stats, err := d.finish(ctx)
+	return before, after
+}
+
+// firstAct counts what there is, through crashes.
+func (d *demonstration) firstAct(ctx context.Context, rows []Row) error {
+	d.began = time.Now()
+	events := d.disturbed(rows)
+	fmt.Fprintf(d.out, "%d flights make %d events; %d of them are sent twice, all up to 10 minutes out of order\n",
+		len(rows), d.news, d.sent-d.news)
+	if err := feed(ctx, d.client, events, 0, d.out); err != nil {
+		return err
+	}
+	done, err := d.process(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,75 +161,87 @@ func (d *demonstration) run(ctx context.Context, crashes int) error {
 	if err != nil {
 		return err
 	}
-	took := time.Since(begin).Round(100 * time.Millisecond)
 	printRoutes(d.out, got)
-	return d.verdict(stats, got, Fold(month.Rows, usualOnTime), crashes, took)
+	return d.verdict(done, got, Fold(rows, d.onTime))
 }
 
-// prepare makes the topics and sends the events.
-func (d *demonstration) prepare(ctx context.Context, rows []Row) error {
-	if _, err := createTopics(ctx, d.client, 4); err != nil {
-		return err
-	}
-	d.feed = Disturb{Dup: 0.03, Disorder: 10 * time.Minute, Seed: 2013}.Feed(rows)
+// disturbed returns the rows' events as they are sent.
+func (d *demonstration) disturbed(rows []Row) []Event {
+	events := Disturb{Dup: 0.03, Disorder: 10 * time.Minute, Seed: 2013}.Feed(rows)
+	d.sent += int64(len(events))
 	for _, r := range rows {
 		d.news += int64(len(r.Events()))
 	}
-	fmt.Fprintf(d.out, "%d flights make %d events; %d of them are sent twice, all up to 10 minutes out of order\n",
-		len(rows), d.news, int64(len(d.feed))-d.news)
-	return feed(ctx, d.client, d.feed, 0, d.out)
+	return events
+}
+
+// process lets the groups work through everything, with crashes in the middle, and
+// returns what has become of their input.
+func (d *demonstration) process(ctx context.Context) (doneMap, error) {
+	before := d.done // records that both groups had committed at the last crash
+	for n := range d.crashes {
+		var err error
+		if before, err = d.crash(ctx, n+1, before); err != nil {
+			return nil, err
+		}
+	}
+	return d.finish(ctx)
 }
 
 // crash starts the groups, lets them do a share of what is left to do, so that all
 // crashes come in the middle of work, and kills them.
-func (d *demonstration) crash(ctx context.Context, n, of int) error {
+func (d *demonstration) crash(ctx context.Context, n int, before int64) (int64, error) {
 	e, err := d.start(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	all := int64(len(d.feed)) + d.news
-	goal := d.done + (all-d.done)/int64(of-n+2)
-	err = d.await(ctx, e, func(done map[string]record.Counts) bool { return total(done) >= goal })
+	goal := before + (d.sent+d.news-before)/int64(d.crashes-n+2)
+	err = d.await(ctx, e, func(done doneMap) bool { return done.total() >= goal })
 	e.Kill()
 	done := committed(e)
-	d.done = total(done)
 	if err := errors.Join(err, e.Wait()); err != nil {
-		return err
+		return 0, err
 	}
+	d.bar.end()
 	fmt.Fprintf(d.out, "crash %2d: %s and %s of the records are committed, all else is forgotten\n", n,
-		progress(flightStatus.Name(), done, int64(len(d.feed))), progress(routeGroup, done, d.news))
-	return nil
+		done.share(flightGroup, d.sent), done.share(routeGroup, d.news))
+	return done.total(), nil
 }
 
-func total(done map[string]record.Counts) int64 {
-	return done[flightStatus.Name()].Sum() + done[routeGroup].Sum()
-}
+func (m doneMap) total() int64 { return m[flightGroup].Sum() + m[routeGroup].Sum() }
 
-// progress says how far a group is.
-func progress(group string, done map[string]record.Counts, of int64) string {
-	return fmt.Sprintf("%s %d %%", group, 100*done[group].Sum()/of)
+// share says how far a group is.
+func (m doneMap) share(group string, of int64) string {
+	return fmt.Sprintf("%s %d %%", group, 100*m[group].Sum()/of)
 }
 
 func (d *demonstration) start(ctx context.Context) (*kappa.Engine, error) {
-	return d.client.Start(ctx, groups(usualOnTime), kappa.Options{App: "flights", StateDir: d.dir, CommitInterval: 10 * time.Millisecond})
+	return d.client.Start(ctx, groups(d.onTime), kappa.Options{
+		App: "flights", StateDir: filepath.Join(d.dir, "state"), Bucket: d.bucket(), CommitInterval: 10 * time.Millisecond,
+	})
 }
 
-// finish starts the groups a last time and lets them work through everything.
-func (d *demonstration) finish(ctx context.Context) (map[string]record.Counts, error) {
+// finish starts the groups a last time, lets them work through everything and gives
+// their tasks back, so that a group may be reset.
+func (d *demonstration) finish(ctx context.Context) (doneMap, error) {
 	e, err := d.start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = d.await(ctx, e, func(done map[string]record.Counts) bool {
-		return done[flightStatus.Name()].Sum() >= int64(len(d.feed)) && done[routeGroup].Sum() >= d.news
+	err = d.await(ctx, e, func(done doneMap) bool {
+		return done[flightGroup].Sum() >= d.sent && done[routeGroup].Sum() >= d.news && d.shown()
 	})
 	done := committed(e)
-	return done, errors.Join(err, e.Stop(ctx), e.Wait())
+	if err == nil {
+		err = d.show(done)
+	}
+	d.bar.end()
+	return done, errors.Join(err, e.Leave(ctx), e.Wait())
 }
 
 // committed returns what became of the input records, by group.
-func committed(e *kappa.Engine) map[string]record.Counts {
-	done := make(map[string]record.Counts)
+func committed(e *kappa.Engine) doneMap {
+	done := make(doneMap)
 	for _, g := range e.Stats().Groups {
 		var sum record.Counts
 		for _, t := range g.Tasks {
@@ -182,91 +253,63 @@ func committed(e *kappa.Engine) map[string]record.Counts {
 }
 
 // await waits until enough is committed.
-func (d *demonstration) await(ctx context.Context, e *kappa.Engine, enough func(map[string]record.Counts) bool) error {
+func (d *demonstration) await(ctx context.Context, e *kappa.Engine, enough func(doneMap) bool) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for !enough(committed(e)) {
+	for {
+		done := committed(e)
+		if enough(done) {
+			return nil
+		}
+		if err := d.show(done); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the groups do not get on: %w (%v)", ctx.Err(), e.Ready())
 		case <-tick.C:
 		}
 	}
-	return nil
 }
+
+// show says how far the second act is.
+func (d *demonstration) show(done doneMap) error {
+	if d.reader == nil {
+		return nil
+	}
+	d.bar.show(done[routeGroup].Sum())
+	return d.reader.look()
+}
+
+// shown reports whether readers see all that is counted.
+func (d *demonstration) shown() bool { return d.reader == nil || d.reader.seen == d.news }
 
 // table reads route-stats through a view.
 func (d *demonstration) table(ctx context.Context) (map[string]Stats, error) {
-	codec := schema.Boxed(schema.JSON[Stats]())
-	v, err := d.client.View(ctx, routeGroup, codec)
+	v, err := d.openTable(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer v.Close()
-	if err := v.WaitCaughtUp(ctx); err != nil {
+	return tableOf(v)
+}
+
+// openTable returns a view of route-stats that is up to date.
+func (d *demonstration) openTable(ctx context.Context) (*kappa.View, error) {
+	v, err := d.client.View(ctx, routeGroup, schema.Boxed(schema.JSON[Stats]()))
+	if err != nil {
 		return nil, err
 	}
+	if err := v.WaitCaughtUp(ctx); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
+	return v, nil
+}
+
+func tableOf(v *kappa.View) (map[string]Stats, error) {
 	table := make(map[string]Stats)
 	return table, v.Iterate(views.Query{}, func(r views.Row) error {
 		table[r.Key] = r.Value.(Stats)
 		return nil
 	})
 }
-
-// printRoutes prints the ten routes with the longest delays, on average, of those
-// that are flown at least once a day.
-func printRoutes(out io.Writer, table map[string]Stats) {
-	airports, err := names(airportsFile, "faa")
-	if err != nil {
-		airports = nil // the codes say enough
-	}
-	routes := slices.DeleteFunc(slices.Sorted(maps.Keys(table)), func(r string) bool { return table[r].Departed < 31 })
-	slices.SortStableFunc(routes, func(a, b string) int {
-		s, t := table[a], table[b]
-		return int(t.DepDelaySum*s.Departed - s.DepDelaySum*t.Departed)
-	})
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "\nROUTE\tTO\tFLIGHTS\tCANCELLED\tDIVERTED\tMEAN DELAY\tLONGEST\tON TIME")
-	for _, r := range routes[:min(10, len(routes))] {
-		s := table[r]
-		_, dest, _ := strings.Cut(r, "-")
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1f min\t%d min\t%.0f %%\n", r, airports[dest], s.Flights, s.Cancelled, s.Diverted,
-			float64(s.DepDelaySum)/float64(s.Departed), s.DepDelayMax, 100*float64(s.ArrOnTime)/float64(max(1, s.Landed)))
-	}
-	w.Flush()
-}
-
-// verdict says whether everything adds up.
-func (d *demonstration) verdict(done map[string]record.Counts, got, want map[string]Stats, crashes int, took time.Duration) error {
-	fmt.Fprintln(d.out)
-	printCounts(d.out, flightStatus.Name(), done[flightStatus.Name()])
-	printCounts(d.out, routeGroup, done[routeGroup])
-	if n := done[flightStatus.Name()].Sum(); n != int64(len(d.feed)) {
-		return fmt.Errorf("flight-status took %d records of %d", n, len(d.feed))
-	}
-	if n := done[routeGroup].Sum(); n != d.news {
-		return fmt.Errorf("route-stats took %d records of %d", n, d.news)
-	}
-	if !maps.Equal(got, want) {
-		return errors.New("the table route-stats is not the fold of the file")
-	}
-	fmt.Fprintf(d.out, "\n%d crashes survived: the table's %d routes equal a plain fold of the file (%v)\n", crashes, len(want), took)
-	fmt.Fprint(d.out, goOn)
-	return nil
-}
-
-func printCounts(out io.Writer, group string, c record.Counts) {
-	fmt.Fprintf(out, "%-13s  %d in = %d processed + %d filtered + %d duplicate + %d late + %d dead\n", group, c.Sum(),
-		c[record.Processed], c[record.Filtered], c[record.Duplicate], c[record.Late], c[record.Dead])
-}
-
-const goOn = `
-To go on, with alias flights='go run ./examples/flights':
-  flights dev --dir dev                    a broker that stays, and the groups
-and beside it:
-  flights topics create --partitions 4     airlines and airports get their names
-  flights feed --data examples/flights/data/flights-2013-01.csv.gz --dup 0.03 --disorder 10m
-  flights view route-stats EWR-IAH
-  flights lag
-  flights describe
-`

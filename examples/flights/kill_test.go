@@ -36,13 +36,13 @@ func TestKilledProcessesLoseAndDoubleNothing(t *testing.T) {
 	}
 	t.Parallel()
 	x := newKillRig(t)
-	first, second := x.halves(march(t))
-	want := plainFold(t, first, second)
+	first, second := x.halves("march", synthesised(t, 3))
+	want := plainFold(t, 15, first, second)
 
 	x.must("topics", "create", "--partitions", "4")
 	x.feed(first, 0).wait(0)
 	p := x.run("a")
-	firstFold := counted(plainFold(t, first))
+	firstFold := counted(plainFold(t, 15, first))
 	x.until("the first half to be counted", func() bool { return p.ready() && x.inView() == firstFold })
 	p.signal(syscall.SIGTERM)
 	p.wait(0)
@@ -83,9 +83,10 @@ func TestKilledProcessesLoseAndDoubleNothing(t *testing.T) {
 	}
 }
 
-// march is a month other than the one that the example ships with: other dates,
-// other delays, and values that are missing where none are in January's.
-func march(t *testing.T) [][]string {
+// synthesised is a month of 2014, by its number, other than the one that the example
+// ships with: other dates, other delays, and values that are missing where none are in
+// January's.
+func synthesised(t *testing.T, month int) [][]string {
 	t.Helper()
 	r, err := plain(bytes.NewReader(januaryFile))
 	if err != nil {
@@ -96,15 +97,15 @@ func march(t *testing.T) [][]string {
 		t.Fatal(err)
 	}
 	at := index(lines[0])
-	rnd := rand.New(rand.NewPCG(3, 2014))
+	rnd := rand.New(rand.NewPCG(uint64(month), 2014))
 	lines = lines[:12_001]
 	for _, l := range lines[1:] {
 		hour, err := time.Parse(time.RFC3339, l[at["time_hour"]])
 		if err != nil {
 			t.Fatal(err)
 		}
-		l[at["year"]], l[at["month"]] = "2014", "3"
-		l[at["time_hour"]] = hour.AddDate(1, 2, 0).Format(time.RFC3339)
+		l[at["year"]], l[at["month"]] = "2014", strconv.Itoa(month)
+		l[at["time_hour"]] = hour.AddDate(1, month-1, 0).Format(time.RFC3339)
 		for _, c := range []string{"dep_delay", "arr_delay"} {
 			if n, err := strconv.Atoi(l[at[c]]); err == nil {
 				l[at[c]] = strconv.Itoa(n*3 - 40 + rnd.IntN(30))
@@ -135,8 +136,9 @@ func index(header []string) map[string]int {
 }
 
 // plainFold is what "view route-stats --json" must print, computed from the files
-// as the data's README has it, with nothing of the program.
-func plainFold(t *testing.T, files ...string) string {
+// as the data's README has it, with nothing of the program. A landing is on time up to
+// onTime minutes.
+func plainFold(t *testing.T, onTime int, files ...string) string {
 	t.Helper()
 	type flight struct{ route, dep, arr, depDelay, arrDelay string }
 	flights := map[string]flight{}
@@ -191,7 +193,7 @@ func plainFold(t *testing.T, files ...string) string {
 		}
 		s["landed"]++
 		s["arr_delay_sum"] += number(f.arrDelay)
-		if number(f.arrDelay) <= 15 {
+		if number(f.arrDelay) <= onTime {
 			s["arr_on_time"]++
 		}
 	}
@@ -265,14 +267,14 @@ func newKillRig(t *testing.T) *killRig {
 }
 
 // halves writes two files, each with half of the lines.
-func (x *killRig) halves(lines [][]string) (first, second string) {
+func (x *killRig) halves(month string, lines [][]string) (first, second string) {
 	x.t.Helper()
 	mid := len(lines) / 2
 	for i, part := range [][][]string{lines[1:mid], lines[mid:]} {
 		var b bytes.Buffer
 		w := csv.NewWriter(&b)
 		err := w.WriteAll(append([][]string{lines[0]}, part...))
-		name := filepath.Join(x.dir, fmt.Sprintf("march-%d.csv", i+1))
+		name := filepath.Join(x.dir, fmt.Sprintf("%s-%d.csv", month, i+1))
 		if err == nil {
 			err = os.WriteFile(name, b.Bytes(), 0o644)
 		}
@@ -280,7 +282,7 @@ func (x *killRig) halves(lines [][]string) (first, second string) {
 			x.t.Fatal(err)
 		}
 	}
-	return filepath.Join(x.dir, "march-1.csv"), filepath.Join(x.dir, "march-2.csv")
+	return filepath.Join(x.dir, month+"-1.csv"), filepath.Join(x.dir, month+"-2.csv")
 }
 
 func (x *killRig) until(what string, cond func() bool) {
@@ -340,7 +342,7 @@ func (x *killRig) feed(file string, rate int) *killed {
 }
 
 // run starts flights run with a state directory of the name.
-func (x *killRig) run(name string) *killed {
+func (x *killRig) run(name string, more ...string) *killed {
 	x.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -348,7 +350,8 @@ func (x *killRig) run(name string) *killed {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	return x.start(addr, "run", "--state-dir", filepath.Join(x.dir, name), "--http", addr, "--session-timeout", "6s")
+	args := []string{"run", "--state-dir", filepath.Join(x.dir, name), "--http", addr, "--session-timeout", "6s"}
+	return x.start(addr, append(args, more...)...)
 }
 
 // killed is a process of the program.

@@ -29,8 +29,11 @@ func groups(onTime int) []*topology.Def {
 	return []*topology.Def{flightStatus, routeStats(onTime)}
 }
 
-// routeGroup is the name of the group of routes.
-const routeGroup = "route-stats"
+// The groups' names.
+const (
+	flightGroup = "flight-status"
+	routeGroup  = "route-stats"
+)
 
 // routeStats counts what happens on each route.
 func routeStats(onTime int) *topology.Def {
