@@ -52,8 +52,8 @@ test-race: setup ## all tests, real Kafka too, under the race detector
 	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 40m ./...
 
 .PHONY: sim
-sim: ## the simulation: SEEDS runs (1000) from seed SEED (1), each with faults of its own
-	$(GO) test -count=1 -timeout 4h ./internal/engine -run 'TestSimulation$$' -seeds=$(SEEDS) -seed=$(SEED) -v
+sim: ## the simulations of engine and archiver: SEEDS runs (1000) of each from seed SEED (1), each with faults of its own
+	$(GO) test -count=1 -timeout 4h ./internal/engine ./internal/archiver -run 'TestSimulation$$' -seeds=$(SEEDS) -seed=$(SEED) -v
 
 .PHONY: chaos
 chaos: setup ## real processes and brokers, killed for DURATION (5m); NODES (3), SEED (1), KILLS (every 4s), RATE (5000 a second, 0: all), KEYS, REPORT (a file)

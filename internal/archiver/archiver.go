@@ -63,7 +63,7 @@ func (a *Archiver) loop(ctx context.Context) error {
 	tick := time.NewTicker(a.c.ScanEvery)
 	defer tick.Stop()
 	var listed time.Time
-	for {
+	for ctx.Err() == nil {
 		if now := a.c.Now(); now.Sub(listed) >= a.c.TopicsEvery {
 			listed = now
 			a.note(a.listTopics(ctx))
@@ -71,13 +71,13 @@ func (a *Archiver) loop(ctx context.Context) error {
 		a.scan(ctx)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
 		}
 		if err := a.groupError(); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 func (a *Archiver) groupError() error {

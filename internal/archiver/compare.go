@@ -43,7 +43,7 @@ func (d Mender) Compare(ctx context.Context, m *archive.Manifest) (Compared, err
 		c.From = c.To
 		return c.Compared, nil
 	}
-	if gone, err := divergence(ctx, d.Cluster, m, ends); err != nil || gone != nil {
+	if gone, err := divergence(ctx, d.Cluster, d.Archive, m, ends); err != nil || gone != nil {
 		return c.Compared, errors.Join(err, asError(gone))
 	}
 	err = c.run(ctx)

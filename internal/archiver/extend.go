@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/internal/kafka"
@@ -94,7 +95,7 @@ func (t *task) from(ctx context.Context) (int64, []archive.Edit, error) {
 
 // diverged compares the archive's end with the leader epochs that the log knows.
 func (t *task) diverged(ctx context.Context) error {
-	d, err := divergence(ctx, t.kafka, t.m, t.ends)
+	d, err := divergence(ctx, t.kafka, t.c.Archive, t.m, t.ends)
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (t *task) diverged(ctx context.Context) error {
 
 // divergence returns where the log no longer has what the archive has, by leader
 // epochs; nil where it has all.
-func divergence(ctx context.Context, c epochs, m *archive.Manifest, ends record.Ends) (*DivergedError, error) {
+func divergence(ctx context.Context, c epochs, a *archive.Archive, m *archive.Manifest, ends record.Ends) (*DivergedError, error) {
 	if m.NextEpoch < 0 || m.Next <= ends.Start {
 		return nil, nil
 	}
@@ -117,7 +118,34 @@ func divergence(ctx context.Context, c epochs, m *archive.Manifest, ends record.
 	case end < 0 || end >= m.Next: // brokers that know no epochs say -1
 		return nil, nil
 	}
+	if has, err := hasBatches(ctx, a, m, end); err != nil || !has {
+		return nil, err // of a later epoch, and cleaned before anybody read them
+	}
 	return &DivergedError{Log: m.Log, Offset: end, End: m.Next, Epoch: m.NextEpoch, Reason: fmt.Sprintf("the log's records of that epoch end at %d", end)}, nil
+}
+
+// hasBatches reports whether the archive has batches with offsets from the given one
+// on; it may answer for offsets that were in none any more.
+func hasBatches(ctx context.Context, a *archive.Archive, m *archive.Manifest, from int64) (bool, error) {
+	r, err := a.Read(m, archive.ReadConfig{From: max(from, m.Start()), Ahead: 1})
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	for {
+		c, err := r.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		n := len(c.Raw)
+		c.Release()
+		if n > 0 {
+			return true, nil
+		}
+	}
 }
 
 // fill copies batches until the segment is full, or has what was stable at first.

@@ -164,7 +164,7 @@ func (d Mender) Truncate(ctx context.Context, l archive.Log) (was, is int64, err
 			if ends.TopicID != l.TopicID {
 				return fmt.Errorf("truncate %s: %w", l, record.ErrRecreated)
 			}
-			gone, err := divergence(ctx, d.Cluster, m, ends)
+			gone, err := divergence(ctx, d.Cluster, d.Archive, m, ends)
 			if err != nil || gone == nil {
 				return err
 			}
