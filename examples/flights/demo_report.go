@@ -154,4 +154,5 @@ and beside it:
   flights lag
   flights archive ls --bucket file://./dev/archive
   flights describe
+"Five minutes to reprocess history" in README.md is the second act by hand.
 `
