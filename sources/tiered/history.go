@@ -168,44 +168,56 @@ func (h *history) readTo(ctx context.Context, m *archive.Manifest) error {
 		if err != nil {
 			return err
 		}
-		f, err := h.s.decode(h.part.p, chunk)
-		if err != nil {
-			chunk.Release()
+		if err := h.handChunk(ctx, chunk); err != nil {
 			return err
 		}
-		h.remember(chunk.Raw)
-		h.next, h.cause = chunk.Next.Offset, nil
-		f.HighWatermark = max(h.high, h.next)
+	}
+}
+
+// handChunk hands a chunk on, piece by piece.
+func (h *history) handChunk(ctx context.Context, chunk *archive.Chunk) error {
+	s := share(chunk)
+	defer s.release()
+	h.remember(chunk.Raw)
+	for p := range pieces(chunk) {
+		f, err := h.s.decode(h.part.p, s, p)
+		if err != nil {
+			return err
+		}
+		h.next, h.cause = p.until, nil
+		f.HighWatermark = max(h.high, chunk.Next.Offset)
 		if !h.hand(ctx, f) {
 			return context.Cause(ctx)
 		}
 	}
+	return nil
 }
 
-// decode returns a chunk's committed records; its memory goes with them.
-func (s *Source) decode(p record.Partition, c *archive.Chunk) (sources.Fetched, error) {
-	aborted := make([]kafka.AbortedTransaction, len(c.Aborted))
-	for i, a := range c.Aborted {
+// decode returns a piece's committed records; the chunk's memory goes with the last of
+// them.
+func (s *Source) decode(p record.Partition, c *shared, of piece) (sources.Fetched, error) {
+	aborted := make([]kafka.AbortedTransaction, len(c.chunk.Aborted))
+	for i, a := range c.chunk.Aborted {
 		aborted[i] = kafka.AbortedTransaction{ProducerID: a.ProducerID, FirstOffset: a.First}
 	}
-	d, err := s.decoder.Decode(p, c.From, c.Next.Offset, c.Raw, aborted)
+	d, err := s.decoder.Decode(p, of.from, of.until, of.raw, aborted)
 	if err != nil {
 		return sources.Fetched{}, fmt.Errorf("%w: %w", archive.ErrCorrupt, err)
 	}
-	f := sources.Fetched{Records: d.Records, Next: c.Next.Offset}
-	return f.WithLease(&lease{chunk: c, decoded: d}), nil
+	f := sources.Fetched{Records: d.Records, Next: of.until}
+	return f.WithLease(&lease{chunk: c.more(), decoded: d}), nil
 }
 
 // lease is the memory of decoded records and of the bytes that they alias.
 type lease struct {
-	chunk   *archive.Chunk
+	chunk   *shared
 	decoded kafka.Fetched
 }
 
 // Release gives both back.
 func (l *lease) Release() {
 	l.decoded.Release()
-	l.chunk.Release()
+	l.chunk.release()
 }
 
 // hand puts something where Poll finds it, once what was there has been taken.

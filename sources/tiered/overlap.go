@@ -16,13 +16,17 @@ var ErrDiverged = errors.New("the archive and Kafka differ")
 
 // remember keeps the last batch with records of what was read: markers look alike.
 func (h *history) remember(raw []byte) {
+	var last []byte
 	for b, err := range archive.Batches(raw) {
 		if err != nil {
-			return
+			break
 		}
 		if !b.Control() {
-			h.tail = append(h.tail[:0], b.Raw...)
+			last = b.Raw
 		}
+	}
+	if last != nil {
+		h.tail = append(h.tail[:0], last...)
 	}
 }
 

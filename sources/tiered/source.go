@@ -127,7 +127,7 @@ const none = -1 << 63
 
 // Open returns a source of no partitions. The caller closes it.
 func Open(c Config) *Source {
-	s := &Source{c: c.withDefaults(), decoder: kafka.NewDecoder(), news: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: make(map[record.Partition]*part)}
+	s := &Source{c: c.withDefaults(), decoder: kafka.NewVerifiedDecoder(), news: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: make(map[record.Partition]*part)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.run.Go(s.pollLive)
 	return s

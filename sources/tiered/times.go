@@ -86,9 +86,10 @@ func (s *Source) inArchive(ctx context.Context, p record.Partition, ends record.
 // firstIn returns the offset of a chunk's first record that is not older than t. The
 // chunk's memory is given back.
 func (s *Source) firstIn(p record.Partition, c *archive.Chunk, t int64) (int64, bool, error) {
-	f, err := s.decode(p, c)
+	all := share(c)
+	defer all.release()
+	f, err := s.decode(p, all, whole(c))
 	if err != nil {
-		c.Release()
 		return 0, false, err
 	}
 	defer f.Release()
