@@ -29,6 +29,7 @@ type settings struct {
 	live       float64       // records a second where input is fed while a program runs
 	span       time.Duration // how long to look at such a program
 	settle     time.Duration // before an idle program is looked at
+	segments   int           // of the archive that a group begins in
 	profiles   string        // directory to keep whole profiles in; "" keeps none
 }
 
@@ -63,6 +64,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.Float64Var(&o.live, "live", 50_000, "records a second, where input is fed while a program runs")
 	f.DurationVar(&o.span, "span", 15*time.Second, "how long to look at a program that is fed, or idle")
 	f.StringVar(&o.profiles, "profiles", "", "directory to keep whole CPU profiles in")
+	f.IntVar(&o.segments, "segments", 10_000, "segments of the archive that a group begins in")
 	f.DurationVar(&o.settle, "settle", 30*time.Second, "how long an idle program is left alone before")
 }
 
@@ -125,8 +127,12 @@ func figures() []figure {
 		{[]string{"P10/keys"}, keyFigures},
 		{[]string{"P10/partitions"}, partitionFigures},
 		{[]string{"view"}, viewFigures},
+		{[]string{"ceiling", "P5/file", "P5/s3"}, replayFigures},
+		{[]string{"P5w/file", "P5w/s3"}, wallFigures},
+		{[]string{"archiver"}, archiverFigures},
+		{[]string{"reset"}, resetFigures},
 		{[]string{"idle"}, idleFigures},
-		{[]string{"profile/hot", "profile/uniform", "profile/uniform-output", "profile/partitions"}, profileFigures},
+		{[]string{"profile/hot", "profile/uniform", "profile/uniform-output", "profile/partitions", "profile/replay"}, profileFigures},
 	}
 }
 

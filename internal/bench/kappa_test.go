@@ -32,7 +32,7 @@ func runKappa(ctx context.Context, c childRun, def *topology.Def) error {
 	}
 	defer client.Close()
 	begun, cpu := time.Now(), cpuTime(os.Getpid())
-	e, err := client.Start(ctx, []*topology.Def{def}, kappa.Options{StateDir: c.Dir, MemoryBytes: c.Memory, Instance: "bench"})
+	e, err := client.Start(ctx, []*topology.Def{def}, kappa.Options{StateDir: c.Dir, MemoryBytes: c.Memory, Instance: "bench", Bucket: c.Bucket})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,14 +28,19 @@ const (
 // lab is where figures are taken: a broker, the programs, the inputs, the report.
 type lab struct {
 	settings
+	tb      testing.TB
 	ctx     context.Context
 	brokers []string
 	client  *kgo.Client
 	admin   *kadm.Client
-	broker  int    // its process
-	dir     string // for logs and state
-	count   string // the binary of examples/count
+	broker  int               // its process
+	store   int               // the S3 server's, 0 while there is none
+	dir     string            // for logs and state
+	count   string            // the binary of examples/count
+	tool    string            // of cmd/kappa, once it is needed
+	buckets map[string]string // URLs of buckets, by kind
 	filled  map[string]bool
+	from    string // the bucket that a contender is to read from
 	names   int
 	running []*process
 	report  *report
@@ -56,24 +62,24 @@ func newLab(t testing.TB, s settings) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{
-		settings: s, ctx: t.Context(), brokers: brokers, client: client, admin: kadm.NewClient(client),
-		broker: childNamed("java"), dir: t.TempDir(), filled: map[string]bool{}, logf: t.Logf,
+		settings: s, tb: t, ctx: t.Context(), brokers: brokers, client: client, admin: kadm.NewClient(client),
+		broker: childNamed("java"), dir: t.TempDir(), filled: map[string]bool{}, buckets: map[string]string{}, logf: t.Logf,
 	}
 	t.Cleanup(func() { l.killAll(); client.Close() })
-	if l.count, err = l.build("count"); err != nil {
+	if l.count, err = l.build("count", "examples/count"); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// build builds examples/count under another name, with more flags.
-func (l *lab) build(name string, flags ...string) (string, error) {
+// build builds a program of the module under a name of its own, with more flags.
+func (l *lab) build(name, program string, flags ...string) (string, error) {
 	out := filepath.Join(l.dir, name)
-	args := append(append([]string{"build", "-o", out}, flags...), module+"/examples/count")
+	args := append(append([]string{"build", "-o", out}, flags...), module+"/"+program)
 	cmd := exec.CommandContext(l.ctx, "go", args...)
 	cmd.Dir = root
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build examples/count: %w\n%s", err, text)
+		return "", fmt.Errorf("build %s: %w\n%s", program, err, text)
 	}
 	return out, nil
 }
@@ -166,12 +172,17 @@ func (l *lab) start(name string, cmd *exec.Cmd) (*process, error) {
 
 // startChild starts a program of this binary.
 func (l *lab) startChild(c childRun) (*process, error) {
-	c.Brokers = l.brokers
+	c.Brokers, c.Bucket = l.brokers, l.from
 	cmd, err := c.command()
 	if err != nil {
 		return nil, err
 	}
 	return l.start(c.Group+"-"+c.Program, cmd)
+}
+
+// startTool starts a verb of cmd/kappa.
+func (l *lab) startTool(name string, args ...string) (*process, error) {
+	return l.start(name, exec.Command(l.tool, args...))
 }
 
 // startCount starts the binary of examples/count on a topic, with more flags.
@@ -180,6 +191,9 @@ func (l *lab) startCount(binary, group, in string, flags ...string) (*process, e
 }
 
 func (l *lab) countCommand(binary, group, in string, flags ...string) *exec.Cmd {
+	if l.from != "" {
+		flags = append(slices.Clone(flags), "--bucket", l.from)
+	}
 	return exec.Command(binary, append([]string{
 		"run", "--brokers", strings.Join(l.brokers, ","), "--input", in, "--group", group, "--state-dir", l.stateDir(group),
 	}, flags...)...)

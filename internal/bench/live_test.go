@@ -22,10 +22,9 @@ type live struct {
 // outHere, as a flag of the count, stands for the topic of its output.
 const outHere = "{out}"
 
-// startLive creates an input, lets each of its partitions have something to do, and
-// returns when a count with the given flags has done that. The producer of the input
+// newLive creates an input and a topic for an output, and fills the input. Its producer
 // waits for linger to fill its batches.
-func (l *lab) startLive(in input, linger time.Duration, flags ...string) (*live, error) {
+func (l *lab) newLive(in input, linger time.Duration) (*live, error) {
 	group := l.name("live-" + in.Dist)
 	v := &live{l: l, in: in, group: group, topic: group + "-in", done: make(chan struct{})}
 	close(v.done)
@@ -40,17 +39,24 @@ func (l *lab) startLive(in input, linger time.Duration, flags ...string) (*live,
 		return nil, err
 	}
 	v.feed.feed(l.ctx, in.Records, time.Now())
-	if err := v.feed.client.Flush(l.ctx); err != nil {
+	return v, v.feed.client.Flush(l.ctx)
+}
+
+// startLive makes a live input that lets each of its partitions have something to do,
+// and returns when a count with the given flags has done that.
+func (l *lab) startLive(in input, linger time.Duration, flags ...string) (*live, error) {
+	v, err := l.newLive(in, linger)
+	if err != nil {
 		return nil, err
 	}
 	flags = slices.Clone(flags)
 	if i := slices.Index(flags, outHere); i >= 0 {
 		flags[i] = v.out()
 	}
-	if v.proc, err = l.startCount(l.count, group, v.topic, flags...); err != nil {
+	if v.proc, err = l.startCount(l.count, v.group, v.topic, flags...); err != nil {
 		return nil, err
 	}
-	_, err = l.follow(v.proc, group, v.topic, v.feed.fed.Load())
+	_, err = l.follow(v.proc, v.group, v.topic, v.feed.fed.Load())
 	return v, err
 }
 

@@ -121,9 +121,11 @@ type childRun struct {
 	Brokers        []string
 	In, Out, Group string
 	Dir            string        // for state
+	Bucket         string        // URL of an archive to read from; "" for none
 	Memory         int64         // bound for state in memory, in bytes
 	Keys           int           // of the input
-	Tasks          int           // of the group
+	Tasks          int           // of the group, or partitions of the input
+	Records        int64         // to go through
 	Duration       time.Duration // how long to measure
 }
 

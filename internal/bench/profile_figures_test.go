@@ -44,6 +44,7 @@ type profiled struct {
 	in     input
 	flags  []string
 	output bool
+	from   string // kind of bucket that the input is read from; "" for none
 }
 
 func (c profiled) String() string {
@@ -51,6 +52,9 @@ func (c profiled) String() string {
 }
 
 func (c profiled) more() string {
+	if c.from != "" {
+		return ", out of an archive, " + c.from
+	}
 	if c.in.Partitions == partitions {
 		return ""
 	}
@@ -60,10 +64,11 @@ func (c profiled) more() string {
 func (l *lab) profiled() []profiled {
 	hot, uniform := standard("hot", l.records), standard("uniform", l.records)
 	return []profiled{
-		{"hot", hot, nil, false},
-		{"uniform", uniform, nil, false},
-		{"uniform-output", uniform, []string{"--output"}, true},
-		{"partitions", spread(int32(slices.Max(l.partitions)), l.records), []string{"--workers", "1"}, false},
+		{name: "hot", in: hot},
+		{name: "uniform", in: uniform},
+		{name: "uniform-output", in: uniform, flags: []string{"--output"}, output: true},
+		{name: "partitions", in: spread(int32(slices.Max(l.partitions)), l.records), flags: []string{"--workers", "1"}},
+		{name: "replay", in: hot, from: "file"},
 	}
 }
 
@@ -85,7 +90,7 @@ func (l *lab) buildProfiled() (string, error) {
 	if err := os.WriteFile(overlay, text, 0o644); err != nil {
 		return "", err
 	}
-	return l.build("count-profiled", "-overlay", overlay)
+	return l.build("count-profiled", "examples/count", "-overlay", overlay)
 }
 
 // profile returns the top of a profile.
@@ -100,6 +105,12 @@ func (l *lab) profile(binary string, c profiled) (string, error) {
 			return "", err
 		}
 		flags = append(slices.Clone(flags), group+"-out")
+	}
+	if c.from != "" {
+		if _, err := l.archive(c.in.topic(), l.bucketOf(c.from)); err != nil {
+			return "", err
+		}
+		flags = append(slices.Clone(flags), "--bucket", l.bucketOf(c.from))
 	}
 	file := filepath.Join(l.dir, group+".pprof")
 	cmd := l.countCommand(binary, group, c.in.topic(), flags...)

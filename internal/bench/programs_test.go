@@ -12,14 +12,16 @@ import (
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/codec"
 
+	"github.com/seed-73111be4/kappa/processors"
 	"github.com/seed-73111be4/kappa/schema"
 	"github.com/seed-73111be4/kappa/topology"
 )
 
 // programs are what this binary can be: each runs until ctx ends.
 var programs = map[string]func(ctx context.Context, c childRun) error{
-	"raw": runRaw, "memory": runMemory, "goka": runGoka, "view": runView,
+	"raw": runRaw, "sink": runSink, "decode": runDecode, "memory": runMemory, "goka": runGoka, "view": runView,
 	"count": func(ctx context.Context, c childRun) error { return runKappa(ctx, c, counting(c)) },
+	"pass":  func(ctx context.Context, c childRun) error { return runKappa(ctx, c, passing(c)) },
 	"keep":  func(ctx context.Context, c childRun) error { return runKappa(ctx, c, keeping(c)) },
 }
 
@@ -53,6 +55,13 @@ func counting(c childRun) *topology.Def {
 			ctx.SetValue(n + 1)
 		}),
 		topology.Persist(new(codec.Int64)))
+}
+
+// passing looks at each record and keeps nothing: what is left is the way of a record
+// to its callback, and the commits.
+func passing(c childRun) *topology.Def {
+	return topology.Group(goka.Group(c.Group),
+		topology.InputOf(goka.Stream(c.In), schema.Nothing(), nil, func(*processors.Typed[struct{}], struct{}) {}))
 }
 
 // keeping keeps the last value of each key: state as large as the values.

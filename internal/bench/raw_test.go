@@ -93,6 +93,16 @@ func runRaw(ctx context.Context, c childRun) error {
 	return l.run(ctx)
 }
 
+// runSink consumes and commits and does nothing else.
+func runSink(ctx context.Context, c childRun) error {
+	l, err := newLoop(c)
+	if err != nil {
+		return err
+	}
+	l.take = func(kgo.FetchTopicPartition) {}
+	return l.run(ctx)
+}
+
 // tally is the count of one partition in a Go map.
 type tally struct {
 	counts  map[string]*counted

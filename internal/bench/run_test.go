@@ -38,7 +38,7 @@ type result struct {
 	Round   int
 	CPU     float64 // µs of the program's CPU per record, between 10 % and 90 % of the records
 	Whole   float64 // the same from the start of the process
-	Broker  float64 // µs of the broker's CPU per record, between 10 % and 90 %
+	Broker  float64 // µs of the broker's CPU per record, and the S3 server's, between 10 % and 90 %
 	Rate    float64 // records a second, between 10 % and 90 %
 	First   float64 // seconds from the start of the process to the first commit
 	Seconds float64 // to the last
@@ -64,14 +64,17 @@ const (
 	patience = 3 * time.Minute       // with a program that commits nothing more
 )
 
+// servers is what the broker and the S3 server have used.
+func (l *lab) servers() time.Duration { return cpuTime(l.broker) + cpuTime(l.store) }
+
 // follow watches a program until it has committed n records of a topic.
 func (l *lab) follow(p *process, group, topic string, n int64) (samples, error) {
-	broker := cpuTime(l.broker)
+	broker := l.servers()
 	var all samples
 	progress := time.Now()
 	for {
 		k := l.committed(group, topic)
-		s := sample{time.Since(p.begun), k, p.cpu(), cpuTime(l.broker) - broker}
+		s := sample{time.Since(p.begun), k, p.cpu(), l.servers() - broker}
 		if k > 0 && (len(all) == 0 || k > all[len(all)-1].records) {
 			all, progress = append(all, s), time.Now()
 		}
