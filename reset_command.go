@@ -1,6 +1,7 @@
 package kappa
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -37,17 +38,29 @@ The reset is one transaction: it is made, or nothing has changed.`,
 	f.String("switch", "caught-up", "when readers see the new table: caught-up with the old position, or at-once")
 	f.String("bucket", "", "URL of the archive where the inputs have their past, as the group is run with")
 	f.Bool("yes", false, "make the reset")
+	f.Bool("watch", false, "show how far the group is until readers have switched; without a position, after an earlier reset")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		f := flags{cmd.Flags()}
+		only := f.on("watch") && len(targets(f)) == 0
 		o, err := resetOptions(app, cmd, args[0])
-		if err != nil {
+		switch {
+		case only:
+		case err != nil:
 			return err
+		case f.on("watch") && !f.on("yes"):
+			return &usageError{errors.New("--watch shows a reset that is made: add --yes, or leave the position out")}
 		}
 		c, err := Connect(cmd)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		return runReset(cmd, c, o)
+		if !only {
+			if err := runReset(cmd, c, o); err != nil || !f.on("watch") {
+				return err
+			}
+		}
+		return watchReset(cmd, c, o.Group)
 	}
 	return jsonFlag(cmd)
 }
@@ -94,14 +107,19 @@ func resetOptions(app App, cmd *cobra.Command, group string) (ResetOptions, erro
 	return o, nil
 }
 
-// resetTarget reads where to; exactly one of the flags says it.
-func resetTarget(f flags, o *ResetOptions) (err error) {
-	var given []string
+// targets are the flags that say where to.
+func targets(f flags) (given []string) {
 	for _, name := range []string{"to-earliest", "to-offset", "to-time", "by-duration"} {
 		if f.Changed(name) {
 			given = append(given, "--"+name)
 		}
 	}
+	return given
+}
+
+// resetTarget reads where to; exactly one of the flags says it.
+func resetTarget(f flags, o *ResetOptions) (err error) {
+	given := targets(f)
 	if len(given) != 1 {
 		return fmt.Errorf("say where to, once: --to-earliest, --to-offset, --to-time or --by-duration (given: %s)", strings.Join(given, " "))
 	}

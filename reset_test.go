@@ -109,3 +109,27 @@ func TestSpansAreReadAlsoInDays(t *testing.T) {
 		}
 	}
 }
+
+func TestAResetIsWatchedUntilReadersHaveSwitched(t *testing.T) {
+	a := archiveClicks(t)
+	counted(t, a.c, clicks())
+	if code, _, stderr := run(t, clicks(), "reset", "clicks-per-user", "--watch"); code != 1 || !strings.Contains(stderr, "the group was never reset") {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+	if code, _, stderr := run(t, clicks(), "reset", "clicks-per-user", "--watch", "--to-earliest"); code != 2 || !strings.Contains(stderr, "add --yes") {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+	var out, errs output
+	stop := background(t, clicks(), &out, "reset", "clicks-per-user", "--to-earliest", "--yes", "--watch")
+	out.await(t, `nobody runs the group`)
+	end := background(t, clicks(), &errs, "run", "--leave")
+	out.await(t, `100% 11 of 11 records\nreaders see clicks-per-user.g2-table\n`)
+	if code := stop(); code != 0 {
+		t.Errorf("the watch ended with %d", code)
+	}
+	end()
+	stdout := must(t, clicks(), "reset", "clicks-per-user", "--watch", "--json")
+	if want := `{"group":"clicks-per-user","done":11,"goal":11,"rate":0,"eta_seconds":-1,"members":0,"switched":true}` + "\n"; stdout != want {
+		t.Errorf("got %s want %s", stdout, want)
+	}
+}

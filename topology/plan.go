@@ -48,6 +48,9 @@ const (
 type InputPlan struct {
 	Topic string
 	Kind  InputKind
+	// Name is the joined table's in callbacks, where Topic is that of a later generation
+	// of it; else "".
+	Name  string
 	Codec goka.Codec // decodes values; of a JoinInput the table's values
 	// NewHandler makes the function that processes this input's records. It is
 	// called once per task, and the handler is used by one goroutine, so it may

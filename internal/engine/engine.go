@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed-73111be4/kappa/archive"
+	"github.com/seed-73111be4/kappa/internal/control"
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/sources"
@@ -40,6 +41,7 @@ type Engine struct {
 	db       state.DB
 	groups   []*group
 	lookups  map[string]Lookup
+	aliases  control.Aliases // as of the start
 	budget   *archive.Budget // of all that is read ahead from the archive
 	finish   *finish         // of a bounded run, nil otherwise
 	atEnd    atomic.Bool     // the bounded run has come to its end
@@ -109,6 +111,9 @@ func (e *Engine) start(ctx context.Context, plans []*topology.Plan) error {
 	for _, g := range e.groups {
 		if err := g.join(ctx); err != nil {
 			return err
+		}
+		if g.reset != nil {
+			e.run.Go(func() { g.replay.run(e.ctx) })
 		}
 	}
 	e.run.Go(e.watch)
@@ -302,6 +307,7 @@ func (e *Engine) shutdown(ctx context.Context, leave bool) error {
 	}
 	err := e.drain(ctx)
 	for _, g := range e.groups {
+		g.replay.finish(ctx)
 		if g.member != nil {
 			g.member.Close(ctx, leave)
 		}

@@ -7,9 +7,9 @@ import (
 
 // figures are a worker's counters.
 type figures struct {
-	commits, records, changes, emits, rebuilds int64
-	aborts                                     map[AbortCause]int64
-	latency                                    LatencyHistogram
+	commits, records, changes, emits, muted, rebuilds int64
+	aborts                                            map[AbortCause]int64
+	latency                                           LatencyHistogram
 }
 
 func newFigures() figures {
@@ -25,6 +25,7 @@ func (f *figures) committed(t *transaction, now time.Time) {
 	f.records += t.records
 	f.changes += t.changes
 	f.emits += t.emits
+	f.muted += t.muted
 	f.latency.Observe(now.Sub(t.sealed))
 }
 

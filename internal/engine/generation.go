@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-73111be4/kappa/internal/control"
 	"github.com/seed-73111be4/kappa/internal/kafka"
+	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/topology"
 )
 
@@ -83,6 +84,20 @@ func (g *group) generation() uint64 {
 		return 1
 	}
 	return g.reset.Generation
+}
+
+// mute says below which offsets of a task's inputs outputs are silent.
+func (g *group) mute(partition int32) map[string]int64 {
+	if g.reset == nil || !g.reset.Mute {
+		return nil
+	}
+	m := map[string]int64{}
+	for _, in := range g.plan.Inputs {
+		if goal := g.reset.Goal(record.Partition{Topic: in.Topic, Partition: partition}); goal > 0 {
+			m[in.Topic] = goal
+		}
+	}
+	return m
 }
 
 // confirmation is an answer to whether the group still stands where this process

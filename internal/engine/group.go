@@ -47,6 +47,7 @@ type group struct {
 	joined     atomic.Bool
 	progress   progressBoard
 	counters   counters
+	replay     replay // after a reset
 
 	mu        sync.Mutex    // guards what follows
 	confirmed *confirmation // since the last rebalance, nil before the first

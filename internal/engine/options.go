@@ -66,6 +66,10 @@ type Options struct {
 	// processed here. Default: it runs until it is stopped.
 	Until *Until
 
+	// KeepOld is how long the topics of a group's older generation are kept after readers
+	// have switched to the one that a reset has begun. Default 10 min.
+	KeepOld time.Duration
+
 	// PauseFailed keeps the process running when a task fails; the others go on.
 	// Default: the engine stops with the task's error.
 	PauseFailed bool
@@ -106,6 +110,7 @@ func (o Options) withDefaults(groups []string) (Options, error) {
 	set(&o.SessionTimeout, 10*time.Second)
 	set(&o.RebalanceTimeout, time.Minute)
 	set(&o.Watchdog, time.Minute)
+	set(&o.KeepOld, 10*time.Minute)
 	if o.Compression == "" {
 		o.Compression = "none"
 	}
@@ -121,7 +126,7 @@ func (o Options) withDefaults(groups []string) (Options, error) {
 func (o Options) validate() error {
 	for name, v := range map[string]int64{
 		"commit interval": int64(o.CommitInterval), "batch bytes": o.BatchBytes, "overlay bytes": o.OverlayBytes,
-		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval), "standbys": int64(o.Standbys), "archive memory": o.ArchiveBytes, "replay rate": o.ReplayBytesPerSecond,
+		"queue bytes": o.QueueBytes, "workers": int64(o.Workers), "memory": o.MemoryBytes, "flush interval": int64(o.FlushInterval), "standbys": int64(o.Standbys), "archive memory": o.ArchiveBytes, "replay rate": o.ReplayBytesPerSecond, "time to keep old topics": int64(o.KeepOld),
 	} {
 		if v < 0 {
 			return fmt.Errorf("engine: %s is negative", name)

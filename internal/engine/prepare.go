@@ -23,15 +23,21 @@ func (e *Engine) prepare(ctx context.Context, plans []*topology.Plan) error {
 	if err != nil {
 		return err
 	}
+	e.aliases = known.Aliases
 	for _, p := range plans {
 		reset := known.Resets[p.Group]
+		plan, err := e.withJoins(ctx, inGeneration(p, reset), known)
+		if err != nil {
+			return fmt.Errorf("group %s: %w", p.Group, err)
+		}
 		g := &group{
-			engine: e, plan: inGeneration(p, reset), reset: reset, log: e.o.Log.With("group", p.Group),
+			engine: e, plan: plan, reset: reset, log: e.o.Log.With("group", p.Group),
 			partitions: map[string]int32{}, past: map[string]pastTopic{}, maxRecord: map[string]int{}, retention: map[string]string{}, lookups: map[string]Lookup{},
 			owner: map[int32]*runner{}, high: map[record.Partition]int64{},
 			opens: map[int32]*openTask{}, states: map[*changelog.State]*openTask{},
 			restores: make(chan struct{}, 2*max(1, e.o.Workers)), standbys: newStandbys(),
 		}
+		g.replay.g = g
 		if err := g.prepare(ctx); err != nil {
 			return fmt.Errorf("group %s: %w", p.Group, err)
 		}
@@ -247,7 +253,7 @@ func (e *Engine) lookup(ctx context.Context, t topology.TablePlan) (Lookup, erro
 	if e.o.OpenLookup == nil {
 		return nil, fmt.Errorf("the engine was given no way to open lookup tables (Options.OpenLookup)")
 	}
-	l, err := e.o.OpenLookup(ctx, t.Topic, t.Codec.Decode)
+	l, err := e.o.OpenLookup(ctx, e.viewName(t.Topic), t.Codec.Decode)
 	if err != nil {
 		return nil, err
 	}

@@ -220,7 +220,7 @@ func (g *group) place(ctx context.Context, s *changelog.State, p int32, k *known
 		return nil, err
 	}
 	core, err := task.New(task.Config{
-		Plan: g.plan, Partition: p, Cluster: g.engine.o.Cluster.ID(), State: s, Start: start,
+		Plan: g.plan, Partition: p, Cluster: g.engine.o.Cluster.ID(), State: s, Start: start, Mute: g.mute(p),
 		Lookups: g.taskLookups(), MaxRecord: g.maxRecord, Context: g.engine.ctx,
 	})
 	if err != nil {

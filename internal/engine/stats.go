@@ -23,6 +23,7 @@ type GroupStats struct {
 	CommitRecords   int64                // input records in them
 	CommitChanges   int64                // changelog records in them
 	CommitEmits     int64                // emitted records in them
+	MutedEmits      int64                // records for outputs that were dropped, for the group was reset with silent outputs
 	Aborts          map[AbortCause]int64 // transactions that did not commit, every cause present
 	CommitLatency   LatencyHistogram     // from the commit's begin to its answer
 	Rebuilds        int64                // producers rebuilt after an unknown outcome or a fence
@@ -30,6 +31,8 @@ type GroupStats struct {
 	Wipes           int64                // local stores that did not fit their topic and were rebuilt
 	Restores        int64                // finished restores
 	Purged          int64                // DeleteRecords calls behind committed positions
+	ReplayLeft      int64                // input records of the whole group until it stands where it stood before its last reset
+	ReplayGoal      int64                // input records that the reset has taken it back, 0 where there was none
 	QueuedBytes     int64                // fetched and not yet committed
 	Standbys        int                  // tasks of others that are followed
 	StandbyRecords  int64                // changelog records taken from their logs since the restore of each

@@ -110,6 +110,7 @@ func (g *group) stats() GroupStats {
 		Group: g.plan.Group, Instance: g.engine.instance, Workers: len(g.runners), Aborts: newFigures().aborts,
 		ReplayedRecords: g.counters.replayed.Load(), Wipes: g.counters.wipes.Load(),
 		Restores: g.counters.restores.Load(), Purged: g.counters.purged.Load(),
+		ReplayLeft: g.replay.left.Load(), ReplayGoal: g.replay.goal.Load(),
 		StandbyRecords: g.standbys.records.Load(),
 	}
 	g.mu.Lock()
@@ -132,6 +133,7 @@ func (s *GroupStats) add(f *figures) {
 	s.CommitRecords += f.records
 	s.CommitChanges += f.changes
 	s.CommitEmits += f.emits
+	s.MutedEmits += f.muted
 	s.Rebuilds += f.rebuilds
 	for c, n := range f.aborts {
 		s.Aborts[c] += n

@@ -100,6 +100,7 @@ type transaction struct {
 	emitted int64 // bytes of the output
 	records int64
 	emits   int64
+	muted   int64 // records for outputs that were dropped: the group is reset with silent outputs
 	changes int64
 	acks    []record.Position
 	cause   AbortCause

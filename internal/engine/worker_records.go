@@ -64,6 +64,7 @@ func (w *worker) slice(h *held, b *evBatch) {
 			return
 		}
 		w.emit(fx.Emits)
+		w.txn.muted += int64(fx.Muted)
 	}
 	b.records = b.records[n:]
 	w.txn.records += int64(n)

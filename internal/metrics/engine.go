@@ -23,6 +23,7 @@ type engineMetrics struct {
 	commitSeconds                                      *prometheus.Desc
 	aborts, rebuilds                                   family
 	restores, replayed, wipes, purges                  family
+	muted, replayLeft, replayGoal                      family
 	standbys, standbyRecords                           family
 	// by task
 	records, lag                      family
@@ -40,6 +41,9 @@ func newEngineMetrics() engineMetrics {
 		commitChanges:  counter("commit_changes", "Changelog records in committed transactions.", "group"),
 		commitEmits:    counter("commit_emits", "Emitted records in committed transactions.", "group"),
 		commitSeconds:  prometheus.NewDesc("kappa_commit_duration_seconds", "From the begin of a commit to its answer.", []string{"group"}, nil),
+		muted:          counter("muted_emits", "Records for outputs that were dropped, for the group was reset with silent outputs.", "group"),
+		replayLeft:     gauge("replay_records_remaining", "Input records of the whole group until it stands where it stood before its last reset.", "group"),
+		replayGoal:     gauge("replay_goal_records", "Input records that the group's last reset has taken it back; 0 where it was never reset.", "group"),
 		aborts:         counter("aborts", "Transactions that did not commit, by cause.", "group", "cause"),
 		rebuilds:       counter("producer_rebuilds", "Producers made anew after an unknown outcome or a fence.", "group"),
 		restores:       counter("restores", "Tasks whose state was restored.", "group"),
@@ -92,6 +96,7 @@ func (c *engineCollector) group(ch chan<- prometheus.Metric, g *engine.GroupStat
 		{c.workers, int64(g.Workers)}, {c.queued, g.QueuedBytes},
 		{c.commits, g.Commits}, {c.commitRecords, g.CommitRecords}, {c.commitChanges, g.CommitChanges}, {c.commitEmits, g.CommitEmits},
 		{c.rebuilds, g.Rebuilds}, {c.restores, g.Restores}, {c.replayed, g.ReplayedRecords}, {c.wipes, g.Wipes}, {c.purges, g.Purged},
+		{c.muted, g.MutedEmits}, {c.replayLeft, g.ReplayLeft}, {c.replayGoal, g.ReplayGoal},
 		{c.standbys, int64(g.Standbys)}, {c.standbyRecords, g.StandbyRecords},
 	} {
 		m.send(ch, float64(m.value), g.Group)

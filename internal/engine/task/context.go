@@ -2,6 +2,7 @@ package task
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,15 +21,17 @@ import (
 // holds the effects of the running callback back until that has returned: apply
 // makes them, drop forgets them.
 type taskContext struct {
-	t      *Task
-	plan   *topology.Plan
-	rec    *record.Record
-	own    ownValue // what the callback has written under rec's key in the group table
-	writes writeSet // what it has written elsewhere
-	emits  []Out
-	fate   record.Fate
-	key    string // of rec, once asked for
-	hasKey bool
+	t        *Task
+	plan     *topology.Plan
+	rec      *record.Record
+	own      ownValue // what the callback has written under rec's key in the group table
+	writes   writeSet // what it has written elsewhere
+	emits    []Out
+	muted    bool // rec leads to nothing in outputs …
+	silenced int  // … and so many records for them were dropped
+	fate     record.Fate
+	key      string // of rec, once asked for
+	hasKey   bool
 	// preloaded says that storeK is the last one that was taken from the task's list.
 	preloaded bool
 	headers   goka.Headers
@@ -89,7 +92,7 @@ func (c *taskContext) init(t *Task) {
 	c.joins = map[string]*topology.InputPlan{}
 	for i := range c.plan.Inputs {
 		if in := &c.plan.Inputs[i]; in.Kind == topology.JoinInput {
-			c.joins[in.Topic] = in
+			c.joins[cmp.Or(in.Name, in.Topic)] = in
 		}
 	}
 	c.lookups = map[string]*topology.TablePlan{}
@@ -101,6 +104,7 @@ func (c *taskContext) init(t *Task) {
 // run calls the handler and turns panics into errors.
 func (c *taskContext) run(in *input, r *record.Record) (fate record.Fate, err error) {
 	c.begin(r)
+	c.muted = in.mutes(r)
 	defer c.recover(&err)
 	if err := in.handler(c, r); err != nil {
 		return 0, err
@@ -119,7 +123,7 @@ func (c *taskContext) recover(err *error) {
 }
 
 func (c *taskContext) begin(r *record.Record) {
-	c.rec, c.fate, c.hasKey, c.preloaded, c.headers = r, record.Processed, false, false, nil
+	c.rec, c.fate, c.hasKey, c.preloaded, c.headers, c.muted = r, record.Processed, false, false, nil, false
 	c.defers = c.defers[:0]
 	c.drop()
 	if c.plan.Table != nil {
@@ -151,7 +155,7 @@ func (c *taskContext) fail() {
 func (c *taskContext) drop() {
 	c.own.written = false
 	c.writes.reset()
-	c.emits = c.emits[:0]
+	c.emits, c.silenced = c.emits[:0], 0
 }
 
 // apply makes the writes of the callback that has returned.
@@ -297,6 +301,9 @@ func (c *taskContext) Headers() goka.Headers {
 	if c.headers == nil {
 		c.headers = make(goka.Headers, len(c.rec.Headers))
 		for _, h := range c.rec.Headers {
+			if h.Key == HeaderMuted {
+				continue // the loop's, not the callback's
+			}
 			c.headers[h.Key] = bytes.Clone(h.Value)
 		}
 	}
@@ -402,6 +409,9 @@ func (c *taskContext) emitValue(out *output, key string, value any, options []go
 func (c *taskContext) emit(out *output, o *Out) {
 	if out.limit > 0 {
 		c.checkSize(o.Topic, o.size(), out.limit)
+	}
+	if c.muted && c.silence(out, o) {
+		return
 	}
 	c.emits = append(c.emits, *o)
 }

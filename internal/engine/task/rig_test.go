@@ -23,6 +23,7 @@ type rig struct {
 	task    *task.Task
 	lookups map[string]task.Lookup
 	max     map[string]int
+	mute    map[string]int64
 	ctx     context.Context
 	now     int64
 }
@@ -89,7 +90,7 @@ func (r *rig) restore() {
 		r.t.Fatal(err)
 	}
 	r.task, err = task.New(task.Config{
-		Plan: r.plan, Cluster: "c", State: s, Lookups: r.lookups, MaxRecord: r.max, Context: r.ctx,
+		Plan: r.plan, Cluster: "c", State: s, Lookups: r.lookups, MaxRecord: r.max, Mute: r.mute, Context: r.ctx,
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -42,6 +42,9 @@ type Config struct {
 	// Start are the next offsets to read where the state has no committed
 	// positions, by input topic; missing means 0.
 	Start map[string]int64
+	// Mute says, by input topic, below which offset records emit nothing to outputs;
+	// loop, table and stores go on, dead letters are written. Missing means 0.
+	Mute map[string]int64
 	// Lookups are the tables of the plan's Lookup edges, by topic.
 	Lookups map[string]Lookup
 	// MaxRecord is the largest record, key and value together, that a topic
@@ -64,6 +67,8 @@ type Out struct {
 // Effects is what stepping a record asks of the caller.
 type Effects struct {
 	Emits []Out // valid until the next call of Step or Visit
+	// Muted is how many records for outputs were dropped, see Config.Mute.
+	Muted int
 }
 
 // Task is the core of one partition. One goroutine owns it.
@@ -86,7 +91,8 @@ type Task struct {
 type input struct {
 	plan    *topology.InputPlan
 	handler topology.Handler
-	at      int // index in pos.Inputs
+	at      int   // index in pos.Inputs
+	mute    int64 // records below it are muted
 }
 
 // New makes a task over its restored state. Committed positions in the state win
@@ -100,7 +106,7 @@ func New(c Config) (*Task, error) {
 	t.adopt(c.State.Positions())
 	for i := range c.Plan.Inputs {
 		p := &c.Plan.Inputs[i]
-		in := &input{plan: p, at: t.position(p.Topic)}
+		in := &input{plan: p, at: t.position(p.Topic), mute: c.Mute[p.Topic]}
 		if p.Kind != topology.JoinInput {
 			in.handler = p.NewHandler()
 		}
@@ -203,7 +209,7 @@ func (t *Task) Step(topic string, r *record.Record) (Effects, error) {
 	t.pos.StreamTime = max(t.pos.StreamTime, r.Timestamp)
 	t.pos.Counts[fate]++
 	t.touched = true
-	return Effects{Emits: t.ctx.emits}, nil
+	return Effects{Emits: t.ctx.emits, Muted: t.ctx.silenced}, nil
 }
 
 // input returns the input of a topic, nil where it is none. Neighbours in order
