@@ -123,6 +123,9 @@ func (h *history) read(ctx context.Context) error {
 func (h *history) toTheSeam(ctx context.Context, m *archive.Manifest, ends record.Ends) (record.Ends, error) {
 	for {
 		for h.next < m.Next && !h.isNear(m, ends) {
+			if err := h.whole(ctx, m, ends); err != nil {
+				return ends, err
+			}
 			if err := h.readTo(ctx, m); err != nil {
 				return ends, err
 			}
@@ -136,7 +139,10 @@ func (h *history) toTheSeam(ctx context.Context, m *archive.Manifest, ends recor
 			return ends, err
 		}
 		if ends = all[h.part.p]; ends.Start <= h.next {
-			return ends, nil
+			if h.tail == nil {
+				return ends, nil
+			}
+			return ends, h.whole(ctx, m, ends)
 		}
 		if m, err = h.s.c.Archive.Refresh(ctx, m); err != nil {
 			return ends, err

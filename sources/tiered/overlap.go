@@ -14,6 +14,20 @@ import (
 // after an unclean election, or where the archive is another cluster's.
 var ErrDiverged = errors.New("the archive and Kafka differ")
 
+// whole holds the archive's end against the leader epochs that Kafka's log knows: an
+// unclean election may have cut off what was archived before.
+func (h *history) whole(ctx context.Context, m *archive.Manifest, ends record.Ends) error {
+	if m.NextEpoch < 0 || m.Next <= ends.Start {
+		return nil // nothing of it should be in the log
+	}
+	end, err := h.s.c.Cluster.EpochEnd(ctx, h.part.p, m.NextEpoch)
+	if err != nil || end < 0 || end >= m.Next {
+		return err
+	}
+	return fmt.Errorf("%s: %w: the archive ends at %d in leader epoch %d, whose records end at %d in Kafka's log: an unclean election has cut off the rest; kappa archive heal --truncate makes the archive what the log is",
+		h.part.p, ErrDiverged, m.Next, m.NextEpoch, end)
+}
+
 // remember keeps the last batch with records of what was read: markers look alike.
 func (h *history) remember(raw []byte) {
 	var last []byte

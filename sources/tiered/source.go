@@ -56,6 +56,9 @@ type Cluster interface {
 	// OpenRaw returns a reader of a partition's batches in Kafka, which the source
 	// closes.
 	OpenRaw(p record.Partition, from int64) *kafka.RawReader
+	// EpochEnd returns where the records of a leader epoch end in a partition's log, -1
+	// where the broker does not know.
+	EpochEnd(ctx context.Context, p record.Partition, epoch int32) (int64, error)
 }
 
 func (c Config) withDefaults() Config {

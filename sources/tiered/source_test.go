@@ -21,7 +21,11 @@ import (
 	"github.com/seed-73111be4/kappa/sources/tiered"
 )
 
-var clusters testenv.Shared
+// Cleaner and retention of the brokers look at the logs all the time, for tests of what
+// they do to them.
+var clusters = testenv.Shared{Options: testenv.Options{Properties: map[string]string{
+	"log.retention.check.interval.ms": "200", "log.initial.task.delay.ms": "500", "log.cleaner.backoff.ms": "200",
+}}}
 
 func TestMain(m *testing.M) { os.Exit(clusters.Run(m)) }
 
@@ -29,15 +33,18 @@ func TestMain(m *testing.M) { os.Exit(clusters.Run(m)) }
 type rig struct {
 	*sourcetest.KafkaLog
 	t       *testing.T
+	env     *testenv.Cluster
 	bucket  *blob.Bucket
 	archive *archive.Archive
 	after   func(r *rig, p record.Partition) // what follows each write
+
+	compacted bool // the topics are
 }
 
 func newRig(t *testing.T, env *testenv.Cluster) *rig {
 	b := memblob.OpenBucket(nil)
 	t.Cleanup(func() { b.Close() })
-	return &rig{KafkaLog: sourcetest.NewKafkaLog(t, env), t: t, bucket: b, archive: archive.New(b, archive.Config{})}
+	return &rig{KafkaLog: sourcetest.NewKafkaLog(t, env), t: t, env: env, bucket: b, archive: archive.New(b, archive.Config{})}
 }
 
 func (r *rig) Write(p record.Partition, commit bool, values ...string) {
@@ -52,18 +59,42 @@ func (r *rig) Write(p record.Partition, commit bool, values ...string) {
 func (r *rig) keep(p record.Partition) int64 { return r.keepAs(p, p) }
 
 // keepAs archives one partition under the name of another.
-func (r *rig) keepAs(p, name record.Partition) int64 {
+func (r *rig) keepAs(p, name record.Partition) int64 { return r.keepIn(p, name, 0) }
+
+// keepIn archives in segments of about the given size; 0: in one.
+func (r *rig) keepIn(p, name record.Partition, segmentBytes int64) int64 {
 	r.t.Helper()
 	ctx := context.Background()
 	end := r.Ends(p).LastStable
-	w, err := r.archive.Writer(ctx, archive.Log{Cluster: r.Cluster.ID(), Topic: name.Topic, TopicID: r.Ends(name).TopicID, Partition: name.Partition})
+	w, err := r.archive.Writer(ctx, r.log(name))
 	r.must(err)
-	s, err := w.Segment(ctx, archive.SegmentConfig{})
-	r.must(err)
+	for {
+		m, err := w.Manifest(ctx)
+		r.must(err)
+		start := m.Next
+		if m.Number == 0 {
+			start = r.Ends(p).Start
+		}
+		s, err := w.SegmentAt(ctx, start, archive.SegmentConfig{MaxBytes: segmentBytes, Compacted: r.compacted})
+		r.must(err)
+		r.fill(s, p, end)
+		sealed, err := s.Seal()
+		r.must(err)
+		m, err = w.Commit(ctx, archive.Append(sealed))
+		r.must(err)
+		if m.Next >= end {
+			return m.Next
+		}
+	}
+}
+
+// fill copies what Kafka has up to an offset, or until the segment is full.
+func (r *rig) fill(s *archive.SegmentWriter, p record.Partition, end int64) {
+	r.t.Helper()
 	raw := r.Cluster.OpenRaw(p, s.Next())
 	defer raw.Close()
-	for s.Next() < end {
-		b, err := raw.Next(ctx)
+	for s.Next() < end && !s.Full() {
+		b, err := raw.Next(context.Background())
 		r.must(err)
 		f := archive.Fetched{Raw: b.Batches, Stable: b.LastStable}
 		for _, a := range b.Aborted {
@@ -72,11 +103,11 @@ func (r *rig) keepAs(p, name record.Partition) int64 {
 		_, err = s.Append(f)
 		r.must(err)
 	}
-	sealed, err := s.Seal()
-	r.must(err)
-	m, err := w.Commit(ctx, archive.Append(sealed))
-	r.must(err)
-	return m.Next
+}
+
+// log names a partition's archive.
+func (r *rig) log(p record.Partition) archive.Log {
+	return archive.Log{Cluster: r.Cluster.ID(), Topic: p.Topic, TopicID: r.Ends(p).TopicID, Partition: p.Partition}
 }
 
 func (r *rig) must(err error) {
