@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 
 	"gocloud.dev/blob/memblob"
@@ -131,5 +134,92 @@ func TestAGroupBehindTheLogsStartNamesTheGap(t *testing.T) {
 		r.cut(in)
 		e = r.start(r.fast(dir), announcing(group, in, out))
 		says(r.t, e.Wait(), engine.ErrGap.Error(), in, "raise the topic's retention")
+	})
+}
+
+// A group that is killed in the moment in which its partitions go over from the archive
+// to Kafka, again and again, counts each record once.
+func TestAGroupKilledDuringTheSwitchLosesNothing(t *testing.T) {
+	each(t, func(r *rig) {
+		const n, keys, rounds = 900, 30, 4
+		a := r.archive()
+		in, out, group, dir := r.topic("in", 3), r.topic("out", 2), r.name("g"), r.t.TempDir()
+		for round := range rounds {
+			r.emit(sent(in, round*n, 800, keys)...)
+			r.archived(a, in, 2<<10)
+			r.cut(in)
+			r.emit(sent(in, round*n+800, 100, keys)...) // what Kafka alone has
+			o := r.fast(dir)
+			o.Archive, o.BatchBytes = a, 2000
+			j := journaled(r.t, &o)
+			e := r.start(o, announcing(group, in, out))
+			r.until("the switch", func() bool { return j.says("the archive is read, going on in Kafka") })
+			e.Kill()
+		}
+		o := r.fast(dir)
+		o.Archive, o.Until = a, untilNow()
+		r.concluded(r.start(o, announcing(group, in, out)))
+		r.equal("table", r.table(group+"-table"), countsOf(rounds*n, keys))
+		r.equal("output", r.announced(out), announcedBy(rounds*n, keys))
+	})
+}
+
+// The same history gives the same output, byte for byte: keys, values, times, order.
+func TestAReplayGivesTheSameBytesTwice(t *testing.T) {
+	each(t, func(r *rig) {
+		const n, keys = 2000, 40
+		a := r.archive()
+		in := r.topic("in", 1)
+		for part := range 4 {
+			recs := sent(in, part*n/4, n/4, keys)
+			for i := range recs {
+				recs[i].Timestamp = 1_700_000_000_000 + int64(i*7%1000)
+			}
+			r.emit(recs...)
+		}
+		r.archived(a, in, 4<<10)
+		r.cut(in)
+		var runs [2]string
+		for i := range runs {
+			group, out := r.name(strconv.Itoa(i)), r.topic("out"+strconv.Itoa(i), 3)
+			o := r.withArchive(a)
+			o.Until, o.BatchBytes = untilNow(), int64(500+9000*i)
+			r.concluded(r.start(o, announcing(group, in, out)))
+			for _, x := range r.read(out) {
+				runs[i] += fmt.Sprintf("%d %q %q %d %v\n", x.Partition, x.Key, x.Value, x.Timestamp, x.Headers)
+			}
+		}
+		if runs[0] != runs[1] || strings.Count(runs[0], "\n") != n {
+			r.t.Errorf("%d and %d records, and they differ", strings.Count(runs[0], "\n"), strings.Count(runs[1], "\n"))
+		}
+	})
+}
+
+// Partitions that were added in mid-history are read from where they begin: keys have
+// moved, but a group that keeps no state by key does not mind.
+func TestAnInputThatGrewInMidHistoryIsReadWhole(t *testing.T) {
+	each(t, func(r *rig) {
+		const n, keys = 600, 30
+		a := r.archive()
+		in, out, group := r.topic("in", 2), r.topic("out", 1), r.name("g")
+		r.emit(numbers(in, n, keys)...)
+		r.archived(a, in, 2<<10)
+		r.grow(in, 5)
+		r.emit(sent(in, n, n, keys)...)
+		r.archived(a, in, 2<<10)
+		r.cut(in)
+		r.emit(sent(in, 2*n, n, keys)...)
+		o := r.withArchive(a)
+		o.Until = untilNow()
+		r.concluded(r.start(o, echoing(group, in, out)))
+		got := map[string]int{}
+		for _, x := range r.read(out) {
+			got[string(x.Value)]++
+		}
+		for i := range 3 * n {
+			if got[strconv.Itoa(i)] != 1 {
+				r.t.Errorf("record %d came %d times", i, got[strconv.Itoa(i)])
+			}
+		}
 	})
 }
