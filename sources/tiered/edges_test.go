@@ -236,7 +236,7 @@ func TestRetentionMayDeleteSegmentsAtAnyMoment(t *testing.T) {
 			want = append(want, fmt.Sprintf("%d.%d", round, i))
 			records = append(records, "k="+want[len(want)-1]+padding)
 		}
-		r.put(p, records)
+		r.put(p, records, kgo.ProducerBatchCompression(kgo.NoCompression()))
 		end := r.keep(p)
 		switch round % 5 {
 		case 4: // the source stands in Kafka, 80 records behind: segments that it is to read go
