@@ -192,3 +192,31 @@ func (r *Reader) stop(err error) error {
 func (r *Reader) Close() { r.stop(errClosed) }
 
 var errClosed = errors.New("the reader is closed")
+
+// HasBatches reports whether the manifest's archive has batches with offsets from the
+// given one on: it may answer for offsets beyond its last batch, where the cleaner had
+// emptied them before they were archived.
+func (a *Archive) HasBatches(ctx context.Context, m *Manifest, from int64) (bool, error) {
+	if from >= m.Next {
+		return false, nil
+	}
+	r, err := a.Read(m, ReadConfig{From: max(from, m.Start()), Ahead: 1})
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	for {
+		c, err := r.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		n := len(c.Raw)
+		c.Release()
+		if n > 0 {
+			return true, nil
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/internal/kafka"
@@ -118,34 +117,10 @@ func divergence(ctx context.Context, c epochs, a *archive.Archive, m *archive.Ma
 	case end < 0 || end >= m.Next: // brokers that know no epochs say -1
 		return nil, nil
 	}
-	if has, err := hasBatches(ctx, a, m, end); err != nil || !has {
+	if has, err := a.HasBatches(ctx, m, end); err != nil || !has {
 		return nil, err // of a later epoch, and cleaned before anybody read them
 	}
 	return &DivergedError{Log: m.Log, Offset: end, End: m.Next, Epoch: m.NextEpoch, Reason: fmt.Sprintf("the log's records of that epoch end at %d", end)}, nil
-}
-
-// hasBatches reports whether the archive has batches with offsets from the given one
-// on; it may answer for offsets that were in none any more.
-func hasBatches(ctx context.Context, a *archive.Archive, m *archive.Manifest, from int64) (bool, error) {
-	r, err := a.Read(m, archive.ReadConfig{From: max(from, m.Start()), Ahead: 1})
-	if err != nil {
-		return false, err
-	}
-	defer r.Close()
-	for {
-		c, err := r.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		n := len(c.Raw)
-		c.Release()
-		if n > 0 {
-			return true, nil
-		}
-	}
 }
 
 // fill copies batches until the segment is full, or has what was stable at first.

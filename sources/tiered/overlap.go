@@ -24,6 +24,9 @@ func (h *history) whole(ctx context.Context, m *archive.Manifest, ends record.En
 	if err != nil || end < 0 || end >= m.Next {
 		return err
 	}
+	if has, err := h.s.c.Archive.HasBatches(ctx, m, end); err != nil || !has {
+		return err // of a later epoch, and cleaned before anybody read them
+	}
 	return fmt.Errorf("%s: %w: the archive ends at %d in leader epoch %d, whose records end at %d in Kafka's log: an unclean election has cut off the rest; kappa archive heal --truncate makes the archive what the log is",
 		h.part.p, ErrDiverged, m.Next, m.NextEpoch, end)
 }
