@@ -158,19 +158,6 @@ func (a *Archive) create(ctx context.Context, key string, body []byte) error {
 	}
 }
 
-// exists reports whether there is an object.
-func (a *Archive) exists(ctx context.Context, key string) (bool, error) {
-	var found bool
-	err := a.retry(ctx, func() (err error) {
-		found, err = a.bucket.Exists(ctx, key)
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", key, err)
-	}
-	return found, nil
-}
-
 // delete removes an object; one that is not there is fine.
 func (a *Archive) delete(ctx context.Context, key string) error {
 	err := a.retry(ctx, func() error { return a.bucket.Delete(ctx, key) })

@@ -3,6 +3,7 @@ package archive
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -152,12 +153,25 @@ func (a *Archive) Refresh(ctx context.Context, m *Manifest) (*Manifest, error) {
 // the number free. Manifests are removed from the lowest number on, so while m is there
 // what follows it is the chain.
 func (a *Archive) stillThere(ctx context.Context, m *Manifest) error {
-	key := m.Log.manifestKey(m.Number)
-	found, err := a.exists(ctx, key)
+	found, err := a.holds(ctx, m.Log, m.Number, m.sum)
 	if err == nil && !found {
-		return &goneError{key: key}
+		return &goneError{key: m.Log.manifestKey(m.Number)}
 	}
 	return err
+}
+
+// holds reports whether the manifest of a number is the one with a checksum, any where
+// that is 0. A manifest of the number is not enough: where the numbers of old manifests
+// are free again, zombies may have taken several of them, one after the other.
+func (a *Archive) holds(ctx context.Context, l Log, number uint64, sum uint32) (bool, error) {
+	body, err := a.readAll(ctx, l.manifestKey(number))
+	switch {
+	case isNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return sum == 0 || len(body) >= 4 && binary.BigEndian.Uint32(body[len(body)-4:]) == sum, nil
 }
 
 // goneError says that a manifest was removed while its successors were looked for.

@@ -295,7 +295,7 @@ func TestGarbageIsCollectedWhenItsGraceIsOver(t *testing.T) {
 	if want := dry.Bytes + 5 + late.Segment.Bytes(); err != nil || done.Bytes != want {
 		t.Errorf("collected %d bytes, %v; want %d", done.Bytes, err, want)
 	}
-	if found, _ := a.exists(t.Context(), orphan.Segment.Key(testLog)); found {
+	if found, _ := a.bucket.Exists(t.Context(), orphan.Segment.Key(testLog)); found {
 		t.Error("the orphan is still there")
 	}
 	if _, err := os.Stat(temp); err == nil {

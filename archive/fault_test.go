@@ -253,6 +253,53 @@ func TestAWriterThatSleptThroughTheRemovalOfManifestsIsFenced(t *testing.T) {
 	}
 }
 
+// What one sleeper has put under a number that was removed, and did not live to take
+// back, must not make another believe that its own manifest follows it.
+func TestWritersThatSleptDoNotFollowEachOther(t *testing.T) {
+	a := inMemory(t)
+	a.c.Now = func() time.Time { return time.Now().Add(1000 * time.Hour) }
+	kafka := randomBroker(12, 60)
+	first := writer(t, a)
+	archive := func() *Manifest {
+		t.Helper()
+		m, err := step(t.Context(), first, kafka, SegmentConfig{MaxBytes: 500}, 500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	archive()
+	dies := writer(t, a)
+	archive()
+	sleeps, reader := writer(t, a), writer(t, a)
+	known, err := reader.Manifest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := seal(t.Context(), sleeps, kafka, SegmentConfig{MaxBytes: 500}, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := archiveAll(t, first, kafka, 700)
+	if _, err := first.Collect(t.Context(), CollectConfig{Manifests: 1}); err != nil {
+		t.Fatal(err)
+	}
+
+	stray, err := dies.next(nil)
+	if err != nil || stray.Number != known.Number {
+		t.Fatalf("the one that dies makes manifest %d, %v; the sleeper knows %d", stray.Number, err, known.Number)
+	}
+	if err := a.create(t.Context(), testLog.manifestKey(stray.Number), stray.encode()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sleeps.Commit(t.Context(), Append(sealed)); !errors.Is(err, ErrFenced) {
+		t.Errorf("the sleeper's commit: %v", err)
+	}
+	if now, err := a.Refresh(t.Context(), known); err != nil || now.Number < m.Number {
+		t.Errorf("who had read manifest %d refreshes to %d, %v; the newest is at least %d", known.Number, now.Number, err, m.Number)
+	}
+}
+
 func TestAListingThatLagsBehindIsCaughtUpWith(t *testing.T) {
 	s3, a := onS3(t)
 	kafka := randomBroker(13, 40)

@@ -143,11 +143,12 @@ func (w *Writer) publish(ctx context.Context, m *Manifest) error {
 	return w.confirm(ctx, m)
 }
 
-// confirm makes sure that m follows a manifest that is still there. Numbers are removed
-// from the lowest on; where the predecessor is gone, this number had been taken and
-// removed while the writer slept, and m is a manifest that nobody will ever look at.
+// confirm makes sure that the manifest that m follows is still there. Numbers are removed
+// from the lowest on; where the predecessor is gone, or another writer that slept has
+// taken its number, this number had been taken and removed while the writer slept, and m
+// is a manifest that nobody will ever look at.
 func (w *Writer) confirm(ctx context.Context, m *Manifest) error {
-	found, err := w.a.exists(ctx, w.log.manifestKey(m.Number-1))
+	found, err := w.a.holds(ctx, w.log, m.Number-1, m.Previous)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
