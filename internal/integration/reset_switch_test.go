@@ -44,8 +44,8 @@ func (r *rig) quickly(dir string) engine.Options {
 	return o
 }
 
-// gone waits until topics do not exist any more.
-func (r *rig) gone(topics ...string) {
+// vanished waits until topics do not exist any more.
+func (r *rig) vanished(topics ...string) {
 	r.t.Helper()
 	r.until("the old topics to go", func() bool {
 		there, err := r.k.Topics(r.ctx, topics...)
@@ -89,7 +89,7 @@ func TestReadersKeepTheOldTableUntilTheNewOneIsThere(t *testing.T) {
 			}
 			return maps.Equal(rows, fresh)
 		})
-		r.gone(group+"-table", group+"-state")
+		r.vanished(group+"-table", group+"-state")
 		r.equal("view after all", r.rows(v), fresh)
 		if s := stats(e, group); s.ReplayLeft != 0 || s.ReplayGoal < n {
 			t.Errorf("%d of %d records left", s.ReplayLeft, s.ReplayGoal)
@@ -133,7 +133,7 @@ func TestASecondResetInTheMidstOfTheFirst(t *testing.T) {
 		e = r.start(r.quickly(dir), counting(group, in))
 		r.processed(n, group, e)
 		r.until("readers to switch", func() bool { return r.alias(group) == group+".g3-table" })
-		r.gone(group+"-table", group+"-state", group+".g2-table", group+".g2-state")
+		r.vanished(group+"-table", group+"-state", group+".g2-table", group+".g2-state")
 		r.stop(e)
 		r.equal("table", r.table(group+".g3-table"), countsOf(n, keys))
 	})
@@ -185,7 +185,7 @@ func TestASwitchAtOnceShowsTheNewTableFromItsBeginning(t *testing.T) {
 		r.until("the view to be empty", func() bool { return len(r.rows(v)) == 0 })
 		e = r.start(r.quickly(dir), counting(group, in))
 		r.shows(v, countsOf(n, keys))
-		r.gone(group+"-table", group+"-state")
+		r.vanished(group+"-table", group+"-state")
 		r.stop(e)
 	})
 }
@@ -306,7 +306,7 @@ func TestAGroupOfStockGokaIsReset(t *testing.T) {
 	}
 	e := r.start(r.quickly(t.TempDir()), ourTally(group, in, out, new(firsts)))
 	r.processed(n, group, e)
-	r.gone(group + "-table")
+	r.vanished(group + "-table")
 	r.stop(e)
 	r.equal("table", r.table(group+".g2-table"), countsOf(n, keys))
 	r.tallied(out, countsOf(n, keys))
