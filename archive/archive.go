@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"gocloud.dev/blob"
@@ -19,6 +20,7 @@ import (
 type Archive struct {
 	bucket *blob.Bucket
 	c      Config
+	probed atomic.Bool // the bucket was found good
 }
 
 // Config says how an archive talks to its bucket. The zero value is sane.

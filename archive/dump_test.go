@@ -1,13 +1,13 @@
 package archive
 
 import (
-	"cmp"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed-73111be4/kappa/internal/testenv"
 )
 
 // Kafka's own tool reads a segment as it is, and stops at the footer.
@@ -27,7 +27,7 @@ func TestKafkasDumpLogReadsASegment(t *testing.T) {
 	if err := os.WriteFile(name, p, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := dumpLog(t, name)
+	out := testenv.Tool(t, "org.apache.kafka.tools.DumpLogSegments", "--print-data-log", "--files", name)
 	var last int64
 	for b, err := range Batches(p[:s.DataBytes]) {
 		if err != nil {
@@ -44,19 +44,4 @@ func TestKafkasDumpLogReadsASegment(t *testing.T) {
 	if _, tail, ok := strings.Cut(out, fmt.Sprintf("\nbaseOffset: %d ", last)); !ok || !strings.Contains(tail, "invalid bytes at the end") {
 		t.Errorf("the tool does not stop at the footer:\n%s", out)
 	}
-}
-
-// dumpLog runs Kafka's DumpLogSegments on a file.
-func dumpLog(t *testing.T, name string) string {
-	cache := cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(os.Getenv("HOME"), ".cache")) // as scripts/kafka.sh
-	libs, err := filepath.Glob(filepath.Join(cache, "kappa", "kafka-*", "libs"))
-	if err != nil || len(libs) == 0 {
-		t.Fatal("Kafka's jars are not installed: make setup")
-	}
-	out, err := exec.Command("java", "-cp", filepath.Join(libs[len(libs)-1], "*"),
-		"org.apache.kafka.tools.DumpLogSegments", "--print-data-log", "--files", name).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return string(out)
 }

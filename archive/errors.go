@@ -27,6 +27,9 @@ var (
 	// ErrUnknownOutcome says that a manifest may or may not have been created: the
 	// writer must Reload, which tells.
 	ErrUnknownOutcome = errors.New("outcome unknown")
+	// ErrUnconditional says that the bucket creates objects whether or not they exist:
+	// nothing may be archived there.
+	ErrUnconditional = errors.New("the bucket passes over the condition of a create")
 	// ErrContradiction says that what a writer was handed cannot be one log: batches
 	// that overlap, an aborted transaction that was committed.
 	ErrContradiction = errors.New("contradiction")

@@ -108,6 +108,9 @@ func bucketURL(endpoint string) string {
 	return fmt.Sprintf("s3://%s?endpoint=%s&use_path_style=true&region=us-east-1", bucketName, endpoint)
 }
 
+// List counts as a method of its own in [S3.Requests], beside the GET that it is.
+const List = "LIST"
+
 // Requests returns how many requests with the method there were since the last call.
 func (s *S3) Requests(method string) int {
 	s.mu.Lock()
@@ -132,6 +135,9 @@ func (s *S3) match(r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts[r.Method]++
+	if r.URL.Query().Has("list-type") {
+		s.counts[List]++
+	}
 	key := r.URL.Path + " " + r.URL.Query().Get("prefix")
 	for _, f := range s.faults {
 		if f.Times > 0 && (f.Method == "" || f.Method == r.Method) && strings.Contains(key, f.Key) && strings.Contains(key, f.Under) {

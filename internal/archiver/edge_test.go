@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/seed-73111be4/kappa/archive"
 	"github.com/seed-73111be4/kappa/internal/archiver"
@@ -63,34 +62,6 @@ func TestAbortedTransactionsAcrossSegments(t *testing.T) {
 			t.Errorf("%d committed records, want %d", n, 3*3000)
 		}
 	})
-}
-
-func TestHeadroomIsTheTimeUntilKafkaDeletes(t *testing.T) {
-	r := newRig(t, testenv.Fake(t))
-	name := testenv.Name(t)
-	spec := kafka.TopicSpec{Name: name, Partitions: 1, Config: map[string]string{"retention.ms": "3600000"}}
-	if _, err := r.Cluster.CreateTopics(t.Context(), spec); err != nil {
-		t.Fatal(err)
-	}
-	p := record.Partition{Topic: name}
-	a := r.start(archiver.Patterns{name}, func(c *archiver.Config) { c.SegmentAge = time.Hour })
-	now := time.Now()
-	r.Shift = now.UnixMilli()
-	r.Write(p, true, "archived at once")
-	r.reaches(p)
-	r.Shift = now.Add(-30 * time.Minute).UnixMilli()
-	r.Write(p, true, "waits")
-	var s archiver.PartitionStats
-	eventually(t, "the headroom is known", func() bool {
-		stats := a.Stats()
-		if len(stats.Partitions) == 1 {
-			s = stats.Partitions[0]
-		}
-		return s.Bounded
-	})
-	if s.Headroom < 28*time.Minute || s.Headroom > 31*time.Minute || s.Lag == 0 {
-		t.Errorf("headroom %v with lag %d, want about 30m", s.Headroom, s.Lag)
-	}
 }
 
 // An archive that has another record where the log has one is found out, and one that

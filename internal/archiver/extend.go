@@ -68,6 +68,9 @@ func (t *task) extend(ctx, soft context.Context) error {
 // open reads the manifest, at the first job.
 func (t *task) open(ctx context.Context) (err error) {
 	if t.w == nil {
+		if err := t.c.Archive.Probe(ctx); err != nil {
+			return err
+		}
 		if t.w, err = t.c.Archive.Writer(ctx, t.log); err != nil {
 			return err
 		}

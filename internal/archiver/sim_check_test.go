@@ -41,10 +41,14 @@ func manifestOf(key string) (n uint64, ok bool) {
 	return n, found && err == nil
 }
 
+// isProbe reports whether an object only asks what the bucket can.
+func isProbe(key string) bool { return strings.HasPrefix(key, "kappa-archive/probe/") }
+
 // putDone checks what a put has made.
 func (w *simWorld) putDone(key string, o, old *simObject) {
 	n, isManifest := manifestOf(key)
 	switch h := w.historyOf(key); {
+	case isProbe(key):
 	case h == nil:
 		w.violation("an object at %s", key)
 	case old != nil:
@@ -132,6 +136,9 @@ func (w *simWorld) covers(h *simHistory, m *archive.Manifest) {
 // deleteDone checks that what was removed may be.
 func (w *simWorld) deleteDone(key string, o *simObject) {
 	h := w.historyOf(key)
+	if isProbe(key) {
+		return
+	}
 	w.count("objects removed")
 	if n, ok := manifestOf(key); ok {
 		if _, inChain := h.sums[n]; !inChain || h.newest == nil || n < h.newest.Number && !w.isThere(key, h, n) {

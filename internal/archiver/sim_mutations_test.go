@@ -42,13 +42,13 @@ var mutations = []mutation{
 func (p *simProcess) mutantPut(o *simWriter) error {
 	m, store := &p.w.mutant, p.w.store
 	manifest := strings.Contains(o.key, "/manifest/")
-	put := func() error { return store.put(o.key, o.body, o.exclusive && !m.overwrite) }
+	put := func() error { return store.put(o.key, o.body, o.exclusive && !(m.overwrite && manifest)) }
 	what := fmt.Sprintf("put %s (%d bytes)", short(o.key), len(o.body))
 	switch {
-	case m.manifestFirst && !manifest:
+	case m.manifestFirst && !manifest && !isProbe(o.key):
 		p.w.later(p, what, put)
 		return nil
-	case m.mergeDrops && !manifest:
+	case m.mergeDrops && !manifest && !isProbe(o.key):
 		return p.call(o.ctx, simPut, what, func() error {
 			err := put()
 			if inputs := p.w.inputs(o.key, o.body); err == nil && len(inputs) > 1 {
