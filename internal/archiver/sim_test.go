@@ -63,8 +63,11 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// sameSeeds is how many seeds are run twice.
+const sameSeeds = 30
+
 func TestSimulationOfASeedIsAlwaysTheSame(t *testing.T) {
-	for seed := uint64(1); seed <= 20; seed++ {
+	for seed := uint64(1); seed <= sameSeeds; seed++ {
 		a, errA := simulate(t, seed, mutation{}, true)
 		b, errB := simulate(t, seed, mutation{}, true)
 		if a.hash.Sum64() == b.hash.Sum64() && fmt.Sprint(errA) == fmt.Sprint(errB) {

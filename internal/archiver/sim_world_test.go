@@ -128,19 +128,22 @@ func (w *simWorld) step() {
 	case n < 75 && len(ready) > 0:
 		w.move(ready[w.rnd.IntN(len(ready))])
 	case n < 87:
-		w.sleep(time.Duration(1+w.rnd.IntN(20)) * time.Millisecond)
+		w.sleep(20 * time.Millisecond)
 	case n < 95:
 		w.logs[w.rnd.IntN(len(w.logs))].write(w)
 	case n < 96 && w.chance(3):
-		w.sleep(time.Duration(w.rnd.IntN(4000)) * time.Millisecond)
+		w.sleep(4 * time.Second)
 	case w.chance(w.peace):
 		w.event()
 	}
 }
 
-func (w *simWorld) sleep(d time.Duration) {
+// sleep lets some of the bubble's time pass, by the nanosecond: where timers of several
+// goroutines end in the same instant, nobody knows who comes first.
+func (w *simWorld) sleep(most time.Duration) {
+	d := time.Duration(1 + w.rnd.Int64N(int64(most)))
 	w.note("%v pass", d)
-	time.Sleep(d) // by the clock of the bubble
+	time.Sleep(d)
 }
 
 // event is what happens to processes and to Kafka.
