@@ -28,8 +28,8 @@ func (r *rig) withArchive(a *archive.Archive) engine.Options {
 	return o
 }
 
-// gone archives a topic and deletes it.
-func (r *rig) gone(a *archive.Archive, topic string) {
+// archivedAlone archives a topic and deletes it.
+func (r *rig) archivedAlone(a *archive.Archive, topic string) {
 	r.t.Helper()
 	r.archived(a, topic, 8<<10)
 	r.must(r.k.DeleteTopics(r.ctx, topic))
@@ -49,7 +49,7 @@ func TestATopicThatOnlyTheArchiveHasIsRead(t *testing.T) {
 		for part := range 6 {
 			r.emit(sent(in, part*n/6, n/6, keys)...)
 		}
-		r.gone(a, in)
+		r.archivedAlone(a, in)
 		one, two := r.withArchive(a), r.withArchive(a)
 		for _, o := range []*engine.Options{&one, &two} {
 			o.Until, o.BatchBytes = untilNow(), 4000
@@ -77,7 +77,7 @@ func TestAnInputThatIsOverHoldsNobodyBack(t *testing.T) {
 		old, in, group := r.topic("old", 3), r.topic("in", 3), r.name("g")
 		r.emit(numbers(old, n, keys)...)
 		r.emit(numbers(in, n, keys)...)
-		r.gone(a, old)
+		r.archivedAlone(a, old)
 		count := func(ctx goka.Context, _ any) {
 			sum, _ := ctx.Value().(int64)
 			ctx.SetValue(sum + 1)
@@ -110,10 +110,10 @@ func TestOfSeveralPastTopicsTheNewestIsRead(t *testing.T) {
 		a := r.archive()
 		in, group := r.topic("in", 2), r.name("g")
 		r.emit(numbers(in, 100, 10)...)
-		r.gone(a, in)
+		r.archivedAlone(a, in)
 		r.create(kafka.TopicSpec{Name: in, Partitions: 3, Config: map[string]string{"retention.ms": "-1"}})
 		r.emit(numbers(in, 200, 10)...)
-		r.gone(a, in)
+		r.archivedAlone(a, in)
 		o := r.withArchive(a)
 		o.Until = untilNow()
 		j := journaled(r.t, &o)
