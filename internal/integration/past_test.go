@@ -33,10 +33,7 @@ func (r *rig) archivedAlone(a *archive.Archive, topic string) {
 	r.t.Helper()
 	r.archived(a, topic, 8<<10)
 	r.must(r.k.DeleteTopics(r.ctx, topic))
-	r.until("the topic to be gone", func() bool {
-		now, err := r.k.Topics(r.ctx, topic)
-		return err == nil && len(now) == 0
-	})
+	r.gone(topic)
 }
 
 // A topic that Kafka does not know any more is read from the archive, exactly once, by
