@@ -33,7 +33,10 @@ func (r *rig) archivedAlone(a *archive.Archive, topic string) {
 	r.t.Helper()
 	r.archived(a, topic, 8<<10)
 	r.must(r.k.DeleteTopics(r.ctx, topic))
-	r.gone(topic)
+	r.until("the topic to go", func() bool {
+		there, err := r.k.Topics(r.ctx, topic)
+		return err == nil && len(there) == 0
+	})
 }
 
 // A topic that Kafka does not know any more is read from the archive, exactly once, by
