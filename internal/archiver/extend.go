@@ -87,7 +87,7 @@ func (t *task) from(ctx context.Context) (int64, []archive.Edit, error) {
 	if t.ends.Start > t.m.Next {
 		lost := &LostError{Log: t.log, From: t.m.Next, To: t.ends.Start}
 		if !t.c.AcceptGaps {
-			return 0, nil, lost
+			return 0, nil, t.unlessMended(ctx, lost)
 		}
 		t.gap = lost
 		return lost.To, []archive.Edit{archive.Skip(lost.To, "deleted by Kafka before it was archived")}, nil
@@ -102,9 +102,23 @@ func (t *task) diverged(ctx context.Context) error {
 		return err
 	}
 	if d != nil {
-		return d
+		return t.unlessMended(ctx, d)
 	}
 	return nil
+}
+
+// unlessMended returns what is wrong with the archive, errAgain where somebody else has
+// made a newer manifest meanwhile: it may have been mended.
+func (t *task) unlessMended(ctx context.Context, wrong error) error {
+	m, err := t.w.Reload(ctx)
+	if err != nil {
+		return err
+	}
+	if m.Number == t.m.Number {
+		return wrong
+	}
+	t.m = m
+	return errAgain
 }
 
 // divergence returns where the log no longer has what the archive has, by leader
