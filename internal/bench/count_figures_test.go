@@ -17,6 +17,10 @@ const (
 // defaultMemory is --memory's default: what the process may use, and a fifth.
 const defaultMemory = 512 << 20
 
+// leastMemory is the least --memory that bounds the whole process: see
+// docs/guides/configuration.md.
+const leastMemory = 128 << 20
+
 func contenders() map[string]contender {
 	table := func(l *lab, group string, in input) (int64, error) { return l.counted(group+"-table", in) }
 	return map[string]contender{

@@ -57,7 +57,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.Int64Var(&o.gokas, "goka-records", 0, "records of stock goka's inputs (default: a fifth)")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds that the programs take turns in")
 	f.IntVar(&o.bigKeys, "big-keys", 4_000_000, "keys of the state beyond the cache; the full figure has 20000000")
-	f.Int64Var(&o.memory, "big-memory", 0, "MiB of memory for that state (default: 512 for 20M keys, in proportion)")
+	f.Int64Var(&o.memory, "big-memory", 0, "MiB of memory for that state (default: 512 for 20M keys, in proportion, at least 128)")
 	f.StringVar(&o.sizes, "state", "256", "MiB of state that a killed process recovers; in full 1024,4096")
 	f.StringVar(&o.keys, "keys", "1000000,4000000", "points of the curve of costs by keys")
 	f.StringVar(&o.parts, "partitions", "1,10,100,1000", "points of the curve of costs by partitions")
@@ -81,7 +81,7 @@ func (o *options) parse() (settings, error) {
 	}
 	s.bigMemory = o.memory << 20
 	if s.bigMemory == 0 {
-		s.bigMemory = int64(float64(s.bigKeys) / 20e6 * defaultMemory)
+		s.bigMemory = max(leastMemory, int64(float64(s.bigKeys)/20e6*defaultMemory))
 	}
 	return s, errors.Join(errs[:]...)
 }

@@ -37,7 +37,7 @@ func runView(ctx context.Context, c childRun) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // nothing of it is needed again
-	v, err := views.Open(ctx, views.Config{Logs: cluster, Table: c.Group, DB: db, Codec: new(codec.Int64)})
+	v, err := views.Open(ctx, views.Config{Logs: cluster, Table: c.Group, DB: db, Codec: new(codec.Int64), CacheBytes: c.Memory})
 	if err != nil {
 		return err
 	}
@@ -77,16 +77,19 @@ func readAlong(v *views.View, keys int, d time.Duration) (reads, error) {
 }
 
 // viewFigures read from a view while the table that it follows is busy: evenly over
-// 1M keys, and over 10k.
+// 10k keys, and over 1M, of which the cache holds all, or a third, as by default.
 func viewFigures(l *lab) error {
-	for _, dist := range []string{"hot", "uniform"} {
-		in := standard(dist, 2*int64(keysOf[dist]))
-		r, err := l.viewed(in)
+	for _, c := range []struct {
+		dist, cache string
+		bytes       int64
+	}{{"hot", "", 0}, {"uniform", ", a cache of 160 MiB", 160 << 20}, {"uniform", "", 0}} {
+		in := standard(c.dist, 2*int64(keysOf[c.dist]))
+		r, err := l.viewed(in, c.bytes)
 		if err != nil {
 			return err
 		}
 		l.report.add(row{
-			Figure: "view", Case: fmt.Sprintf("point reads, %s keys", number(float64(in.Keys))), Values: []float64{float64(r.Reads) / r.CPU},
+			Figure: "view", Case: fmt.Sprintf("point reads, %s keys%s", number(float64(in.Keys)), c.cache), Values: []float64{float64(r.Reads) / r.CPU},
 			Unit: "reads/s", Of: "a core, the reading thread", Target: atLeast(500_000),
 			Note: fmt.Sprintf("%.0f %% found, while %s changes/s are applied", 100*float64(r.Found)/float64(r.Reads), number(float64(r.Applied)/r.Seconds)),
 		})
@@ -94,7 +97,7 @@ func viewFigures(l *lab) error {
 	return nil
 }
 
-func (l *lab) viewed(in input) (reads, error) {
+func (l *lab) viewed(in input, cache int64) (reads, error) {
 	var r reads
 	v, err := l.startLive(in, 5*time.Millisecond)
 	if err != nil {
@@ -102,7 +105,7 @@ func (l *lab) viewed(in input) (reads, error) {
 	}
 	defer v.proc.kill()
 	v.pace(l.live)
-	p, err := l.startChild(childRun{Program: "view", Group: v.group, Dir: l.stateDir(v.group + "-view"), Keys: in.Keys, Duration: l.span})
+	p, err := l.startChild(childRun{Program: "view", Group: v.group, Dir: l.stateDir(v.group + "-view"), Keys: in.Keys, Memory: cache, Duration: l.span})
 	if err != nil {
 		return r, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +109,8 @@ func (c *Cluster) NewProducer(pc ProducerConfig) (*Producer, error) {
 		kgo.ProducerBatchMaxBytes(pc.MaxBatchBytes),
 		kgo.ProducerBatchCompression(codec),
 		kgo.ProducerLinger(pc.Linger),
+		kgo.RetryBackoffFn(produceBackoff),
+		kgo.ConcurrentTransactionsBackoff(busyBackoff),
 		kgo.MaxBufferedRecords(max(1, pc.MaxBufferedBytes/128)),
 		kgo.MaxBufferedBytes(max(pc.MaxBufferedBytes, int(pc.MaxBatchBytes))),
 	}
@@ -118,6 +121,20 @@ func (c *Cluster) NewProducer(pc ProducerConfig) (*Producer, error) {
 		return nil, fmt.Errorf("producer %s: %w", pc.TransactionalID, err)
 	}
 	return p, nil
+}
+
+// busyBackoff is how long to leave a coordinator alone that has not ended the last
+// transaction yet, which takes it some milliseconds.
+const busyBackoff = 5 * time.Millisecond
+
+// produceBackoff is the wait before the n-th attempt to write. Its first steps are
+// short: a broker that has not seen the end of the last transaction yet refuses the
+// first batch of the next one, and all that is in the transaction waits for it (the
+// client's default of 250 ms is more than twice the time between commits). While
+// brokers are away it is as long as the client's.
+func produceBackoff(n int) time.Duration {
+	d := min(10*time.Millisecond<<min(max(0, n-1), 8), 2*time.Second)
+	return d - d/5 + rand.N(d/5*2) // not all in step
 }
 
 // olderTransactions caps TxnOffsetCommit at the version that came before KIP-890:
