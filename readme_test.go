@@ -30,7 +30,7 @@ import (
 // manual are the pages, in the order in which a reader meets them.
 var manual = []string{
 	"README.md", "docs/guides/goka.md", "docs/guides/semantics.md",
-	"docs/guides/configuration.md", "docs/guides/operations.md",
+	"docs/guides/configuration.md", "docs/guides/operations.md", "docs/guides/reprocess.md",
 }
 
 // block is a fenced block of a page.

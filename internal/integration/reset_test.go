@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lovoo/goka"
 	gcodec "github.com/lovoo/goka/codec"
@@ -279,5 +280,35 @@ func TestAProcessThatStartsDuringAResetNoticesIt(t *testing.T) {
 		r.processed(n, group, e)
 		r.stop(e)
 		r.equal("table", r.table(group+".g2-table"), countsOf(n, keys))
+	})
+}
+
+// A process that joins while the reset is under way is seen before its end: the reset is
+// not made, and the process goes on.
+func TestAResetThatMeetsAMemberIsNotMade(t *testing.T) {
+	each(t, func(r *rig) {
+		const n, keys = 300, 10
+		in, group, dir := r.topic("in", 2), r.name("g"), r.t.TempDir()
+		r.emit(numbers(in, n, keys)...)
+		e := r.start(r.fast(dir), counting(group, in))
+		r.processed(n, group, e)
+		r.quit(group, e)
+		p, err := reset.Make(r.ctx, r.k, reset.Options{Group: group, Clock: func() time.Time {
+			e = r.start(r.fast(dir), counting(group, in)) // the reset has looked, and has written nothing yet
+			r.running(e, group, 2)
+			return time.Now()
+		}})
+		r.must(err)
+		var busy *reset.BusyError
+		if err := p.Apply(r.ctx); !errors.As(err, &busy) || !errors.Is(err, reset.ErrNotMade) {
+			t.Fatalf("reset: %v", err)
+		}
+		if x := r.lastReset(group); x != nil {
+			t.Fatalf("the reset was made: %+v", x)
+		}
+		r.emit(numbers(in, n, keys)...)
+		r.processed(2*n, group, e)
+		r.stop(e)
+		r.equal("table", r.table(group+"-table"), countsOf(2*n, keys))
 	})
 }
