@@ -22,7 +22,8 @@ import (
 	"github.com/seed-73111be4/kappa/sources/sourcetest"
 )
 
-var clusters testenv.Shared
+// clusters have a cleaner that comes soon.
+var clusters = testenv.Shared{Options: testenv.Options{Properties: map[string]string{"log.cleaner.backoff.ms": "1000"}}}
 
 func TestMain(m *testing.M) { os.Exit(clusters.Run(m)) }
 
