@@ -202,6 +202,7 @@ func (d *demonstration) crash(ctx context.Context, n int, before int64) (int64, 
 	if err := errors.Join(err, e.Wait()); err != nil {
 		return 0, err
 	}
+	d.bar.show(done[routeGroup].Sum())
 	d.bar.end()
 	fmt.Fprintf(d.out, "crash %2d: %s and %s of the records are committed, all else is forgotten\n", n,
 		done.share(flightGroup, d.sent), done.share(routeGroup, d.news))
@@ -216,6 +217,7 @@ func (m doneMap) share(group string, of int64) string {
 }
 
 func (d *demonstration) start(ctx context.Context) (*kappa.Engine, error) {
+	d.bar.begin()
 	return d.client.Start(ctx, groups(d.onTime), kappa.Options{
 		App: "flights", StateDir: filepath.Join(d.dir, "state"), Bucket: d.bucket(), CommitInterval: 10 * time.Millisecond,
 	})

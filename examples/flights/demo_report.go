@@ -82,20 +82,22 @@ func printCounts(out io.Writer, group string, c record.Counts) {
 }
 
 // bar shows how far work is: on a terminal it grows, elsewhere it is a line now and then.
+// The methods of a nil bar do nothing.
 type bar struct {
 	out   io.Writer
 	moves bool
 	what  string
 	of    int64
-	began time.Time // when its line began
+	began time.Time // when those began who do the work now
 	first int64     // what was done then
 	shown time.Time // when it was last shown
 	at    int64     // what it showed
-	ended bool      // its line
+	done  int64     // what is done
+	open  bool      // its line has no end yet
 }
 
 func newBar(out io.Writer, what string, of int64) *bar {
-	b := &bar{out: out, what: what, of: of, ended: true}
+	b := &bar{out: out, what: what, of: max(1, of)}
 	if f, ok := out.(*os.File); ok {
 		info, err := f.Stat()
 		b.moves = err == nil && info.Mode()&os.ModeCharDevice != 0
@@ -108,38 +110,40 @@ const (
 	barSteps = 5 // lines, where it does not move
 )
 
+// begin says that somebody begins to work, or begins again.
+func (b *bar) begin() {
+	if b != nil {
+		b.began, b.first = time.Now(), b.done
+	}
+}
+
 // show shows that n of the work is done, where that is worth being shown.
 func (b *bar) show(n int64) {
-	now := time.Now()
-	if b.ended && n > b.at { // what is done is known again
-		b.began, b.first, b.ended = now, n, false
+	if b == nil || n <= b.at {
+		return
 	}
-	due := n/max(1, b.of/barSteps) > b.at/max(1, b.of/barSteps)
-	if b.moves {
-		due = now.Sub(b.shown) > 50*time.Millisecond || n >= b.of
-	}
-	if !due || n <= b.at || n == b.first && n < b.of {
+	b.done = n
+	now, step := time.Now(), max(1, b.of/barSteps)
+	if b.moves && n < b.of && now.Sub(b.shown) < 50*time.Millisecond || !b.moves && n/step == b.at/step {
 		return
 	}
 	b.shown, b.at = now, n
-	full := int(barWidth * n / max(1, b.of))
-	line := fmt.Sprintf("%s [%s%s] %3d %%  %d of %d records", b.what, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), 100*n/max(1, b.of), n, b.of)
+	full := int(barWidth * n / b.of)
+	line := fmt.Sprintf("%s [%s%s] %3d %%  %d of %d records", b.what, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), 100*n/b.of, n, b.of)
 	if n > b.first {
 		line += fmt.Sprintf(", %.0f/s", float64(n-b.first)/now.Sub(b.began).Seconds())
 	}
-	if b.moves {
+	if b.open = b.moves; b.moves {
 		fmt.Fprintf(b.out, "\r%s\x1b[K", line)
 	} else {
 		fmt.Fprintln(b.out, line)
 	}
 }
 
-// end ends the line, so that others may write. A nil bar has none.
+// end ends the line, so that others may write.
 func (b *bar) end() {
-	if b == nil || b.ended {
-		return
-	}
-	if b.ended = true; b.moves {
+	if b != nil && b.open {
+		b.open = false
 		fmt.Fprintln(b.out)
 	}
 }

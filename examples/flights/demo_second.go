@@ -29,13 +29,13 @@ func (d *demonstration) secondAct(ctx context.Context, before, after []Row) erro
 	if err := d.cut(ctx); err != nil {
 		return err
 	}
-	if err := d.reset(ctx); err != nil {
-		return err
-	}
 	if d.reader, err = d.read(ctx); err != nil {
 		return err
 	}
 	defer d.reader.Close()
+	if err := d.reset(ctx); err != nil {
+		return err
+	}
 	oldRule := d.onTime
 	d.onTime, d.done = d.newRule, d.sent // flight-status's, as route-stats begins anew
 	done, err := d.replay(ctx, d.disturbed(after))
@@ -46,6 +46,7 @@ func (d *demonstration) secondAct(ctx context.Context, before, after []Row) erro
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(d.out, "a reader that looked all the while saw the old table with %d events, then the new one with %d and more\n", d.reader.old, d.reader.new)
 	printRules(d.out, old, got, oldRule, d.onTime)
 	return d.verdict(done, got, Fold(append(before[:len(before):len(before)], after...), d.onTime))
 }
@@ -64,14 +65,14 @@ func (d *demonstration) cut(ctx context.Context) error {
 
 // reset sets route-stats to the archive's beginning.
 func (d *demonstration) reset(ctx context.Context) error {
-	plan, err := d.client.Reset(ctx, kappa.ResetOptions{Group: routeGroup, Groups: groups(d.newRule), AtOnce: true, Bucket: d.bucket()})
+	plan, err := d.client.Reset(ctx, kappa.ResetOptions{Group: routeGroup, Groups: groups(d.newRule), Bucket: d.bucket()})
 	if err != nil {
 		return err
 	}
 	if err := plan.Apply(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "%s is reset to the archive's beginning: about %d records\n", routeGroup, plan.Records())
+	fmt.Fprintf(d.out, "%s is reset to the archive's beginning: about %d records; readers keep the old table until the new one has caught up\n", routeGroup, plan.Records())
 	return nil
 }
 
@@ -97,7 +98,9 @@ func (d *demonstration) replay(ctx context.Context, live []Event) (doneMap, erro
 // one, as it was; then, at once, the new one.
 type reader struct {
 	*kappa.View
-	seen   int64 // events that it counted when it was last looked at
+	old    int64 // events that the old table counts
+	new    int64 // and the new one when it was first seen, 0 before
+	seen   int64 // events that were counted at the last look
 	looked time.Time
 }
 
@@ -107,7 +110,9 @@ func (d *demonstration) read(ctx context.Context) (*reader, error) {
 		return nil, err
 	}
 	r := &reader{View: v}
-	return r, r.look()
+	err = r.look()
+	r.old = r.seen
+	return r, err
 }
 
 // lookEvery is how often the reader looks.
@@ -128,6 +133,9 @@ func (r *reader) look() error {
 	}
 	if n < r.seen {
 		return fmt.Errorf("a reader of %s has seen %d events, and now sees %d", routeGroup, r.seen, n)
+	}
+	if r.new == 0 && r.old > 0 && n > r.old {
+		r.new = n
 	}
 	r.seen, r.looked = n, time.Now()
 	return nil

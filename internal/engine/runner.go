@@ -54,6 +54,7 @@ type runner struct {
 
 	snapshot  atomic.Pointer[snapshot]
 	published time.Time
+	stale     bool // there is something that the snapshot does not show
 }
 
 // run drives the worker until it stops or ctx ends. When ctx ends nothing more is
@@ -83,7 +84,7 @@ func (r *runner) next(ctx context.Context) (event, bool) {
 	if r.worker.busy(now) {
 		return evTick{}, true
 	}
-	timer := time.NewTimer(r.worker.wake(now).Sub(now))
+	timer := time.NewTimer(r.wake(now))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -96,6 +97,16 @@ func (r *runner) next(ctx context.Context) (event, bool) {
 		}
 		return evTick{}, true
 	}
+}
+
+// wake is how long the worker may sleep: who looks must not wait for the next record to
+// see what was done.
+func (r *runner) wake(now time.Time) time.Duration {
+	sleep := r.worker.wake(now).Sub(now)
+	if r.stale {
+		sleep = min(sleep, r.published.Add(publishEvery).Sub(now))
+	}
+	return sleep
 }
 
 // apply carries out effects. An effect with an outcome is the last of its step;
@@ -233,15 +244,17 @@ type snapshot struct {
 	next    map[record.Partition]int64
 }
 
-const publishEvery = 250 * time.Millisecond
+// publishEvery bounds how old the figures are that others see.
+const publishEvery = 100 * time.Millisecond
 
 // publish makes the worker's figures visible to Stats.
 func (r *runner) publish() {
 	t := r.clock()
 	if t.Sub(r.published) < publishEvery {
+		r.stale = true
 		return
 	}
-	r.published = t
+	r.published, r.stale = t, false
 	s := &snapshot{figures: r.worker.figures.clone(), next: map[record.Partition]int64{}}
 	for _, p := range r.worker.order {
 		s.tasks = append(s.tasks, taskStats(r.worker.task(p), s.next))

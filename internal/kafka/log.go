@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,5 +35,18 @@ func (l clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	case kgo.LogLevelDebug:
 		return
 	}
+	if closed(keyvals) {
+		to = slog.LevelDebug // we closed it, perhaps amid a request
+	}
 	l.to.Log(context.Background(), to, "kafka client: "+msg, keyvals...)
+}
+
+// closed reports whether a line tells only that its client was closed.
+func closed(keyvals []any) bool {
+	for _, v := range keyvals {
+		if err, ok := v.(error); ok && errors.Is(err, kgo.ErrClientClosed) {
+			return true
+		}
+	}
+	return false
 }
