@@ -54,7 +54,6 @@ const demoTime = 2 * time.Minute
 type demonstration struct {
 	out     io.Writer
 	client  *kappa.Client
-	addr    string
 	dir     string // keeps the state, which survives the crashes, and the archive
 	past    *kappa.Archiver
 	crashes int       // in each act
