@@ -57,7 +57,6 @@ type simProcess struct {
 	reads  bool
 	random *rand.ChaCha8
 	a      *Archiver
-	l      kafka.ShareListener
 	ctx    context.Context
 	stop   context.CancelFunc
 	ended  chan struct{}

@@ -54,20 +54,6 @@ func (r *rig) alias(group string) string {
 	return as[group].Table
 }
 
-// tagged counts the records of a key under a name that a rule gives it, and announces
-// each count.
-func tagged(group, in, out, tag string) *topology.Def {
-	return topology.Group(goka.Group(group),
-		topology.Input(goka.Stream(in), new(gcodec.String), func(ctx goka.Context, _ any) {
-			n, _ := ctx.Value().(int64)
-			ctx.SetValue(n + 1)
-			ctx.Emit(goka.Stream(out), ctx.Key(), fmt.Sprintf("%s%d", tag, n+1))
-		}),
-		topology.Output(goka.Stream(out), new(gcodec.String)),
-		topology.Persist(new(gcodec.Int64)),
-	)
-}
-
 // A reset is refused while the group has members, by name, and makes the group begin
 // with nothing in a new generation afterwards.
 func TestAResetGroupBeginsAnewBesideItsOldTable(t *testing.T) {

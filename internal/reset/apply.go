@@ -138,7 +138,8 @@ func (p *Plan) marks() ([]record.Record, error) {
 	if err != nil || p.next.Table == "" {
 		return []record.Record{r}, err
 	}
-	a, named := p.g.control.Aliases[p.Group]
+	var a control.Alias
+	_, named := p.g.control.Aliases[p.Group]
 	switch {
 	case p.AtOnce || p.OldTable == "":
 		a = control.Alias{Name: p.Group, Table: p.next.Table, Generation: p.next.Generation, Since: p.next.At}
