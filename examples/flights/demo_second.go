@@ -58,7 +58,7 @@ func (d *demonstration) cut(ctx context.Context) error {
 	}
 	n, err := d.past.Trim(ctx, archivedTopics...)
 	if err == nil {
-		fmt.Fprintf(d.out, "%d records are cut from the broker's topics %s; the archive has them\n", n, strings.Join(archivedTopics, " and "))
+		fmt.Fprintf(d.out, "%d offsets are cut from the broker's topics %s, all but the last batch of each partition; the archive has them\n", n, strings.Join(archivedTopics, " and "))
 	}
 	return err
 }

@@ -55,6 +55,39 @@ func TestRecordsSurviveARestartOnAnotherPort(t *testing.T) {
 	}
 }
 
+// A log of which something is left goes on where it ended. One of which nothing is left
+// would begin at 0 again: that is why kappa's own deletions leave something.
+func TestACutLogGoesOnWhereItEnded(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	dir := t.TempDir()
+	b := start(t, Config{Dir: dir})
+	cl := client(t, b.Addr())
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 1, nil, "t"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "t"}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var cut kadm.Offsets
+	cut.AddOffset("t", 0, 2, -1)
+	if _, err := kadm.NewClient(cl).DeleteRecords(ctx, cut); err != nil {
+		t.Fatal(err)
+	}
+	cl.Close()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = start(t, Config{Dir: dir})
+	defer b.Close()
+	ends, err := kadm.NewClient(client(t, b.Addr())).ListEndOffsets(ctx, "t")
+	if end, _ := ends.Lookup("t", 0); err != nil || end.Offset != 3 {
+		t.Errorf("the log ends at %d, not 3 (%v)", end.Offset, err)
+	}
+}
+
 func TestTopicsAreNotCreatedByUse(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
