@@ -298,3 +298,41 @@ func TestAResetThatMeetsAMemberIsNotMade(t *testing.T) {
 		r.equal("table", r.table(group+"-table"), countsOf(2*n, keys))
 	})
 }
+
+// Of resets at the same time one is made, and the others say that they were not.
+func TestOfResetsAtTheSameTimeOneIsMade(t *testing.T) {
+	each(t, func(r *rig) {
+		const n, keys = 300, 10
+		in, group := r.topic("in", 2), r.name("g")
+		r.emit(numbers(in, n, keys)...)
+		e := r.start(r.fast(t.TempDir()), counting(group, in))
+		r.processed(n, group, e)
+		r.quit(group, e)
+		var plans []*reset.Plan
+		for range 3 {
+			p, err := reset.Make(r.ctx, r.k, reset.Options{Group: group})
+			r.must(err)
+			plans = append(plans, p)
+		}
+		errs := make(chan error, len(plans))
+		for _, p := range plans {
+			go func() { errs <- p.Apply(r.ctx) }()
+		}
+		made := 0
+		for range 3 {
+			switch err := <-errs; {
+			case err == nil:
+				made++
+			case !errors.Is(err, reset.ErrMoved) && !errors.Is(err, reset.ErrNotMade):
+				t.Errorf("one ended with %v", err)
+			}
+		}
+		if x := r.lastReset(group); made != 1 || x == nil || x.Number != 1 {
+			t.Fatalf("%d were made: %+v", made, x)
+		}
+		e = r.start(r.fast(t.TempDir()), counting(group, in))
+		r.processed(n, group, e)
+		r.stop(e)
+		r.equal("table", r.table(r.resetTable(group)), countsOf(n, keys))
+	})
+}

@@ -14,6 +14,8 @@ var (
 	// ErrUnknown says that nothing is known of a group: it has committed nothing, and no
 	// process of this version has run it.
 	ErrUnknown = errors.New("the group has not run yet, so there is nothing to reset")
+	// ErrNotInKafka says that an input is no topic of the cluster.
+	ErrNotInKafka = errors.New("Kafka does not know the topic: a group that reads it from an archive alone cannot be reset; run it under another name, which begins at its beginning")
 	// ErrMoved says that the group has run, or was reset, since the plan was made.
 	ErrMoved = errors.New("the group has moved since the plan was made: make it again")
 	// ErrNotMade says that another reset of the group came first, or that the brokers

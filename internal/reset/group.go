@@ -99,7 +99,7 @@ func (g *group) partitions(ctx context.Context, c *kafka.Cluster) error {
 	for _, in := range shape.Inputs {
 		t, ok := topics[in.Topic]
 		if !ok && in.Kind == control.StreamShape {
-			return fmt.Errorf("input %s of group %s: %w", in.Topic, shape.Group, record.ErrUnknownTopic)
+			return fmt.Errorf("input %s: %w", in.Topic, ErrNotInKafka)
 		}
 		for p := range t.Partitions {
 			part := record.Partition{Topic: in.Topic, Partition: p}
