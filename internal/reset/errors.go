@@ -15,7 +15,7 @@ var (
 	// process of this version has run it.
 	ErrUnknown = errors.New("the group has not run yet, so there is nothing to reset")
 	// ErrNotInKafka says that an input is no topic of the cluster.
-	ErrNotInKafka = errors.New("Kafka does not know the topic: a group that reads it from an archive alone cannot be reset; run it under another name, which begins at its beginning")
+	ErrNotInKafka = errors.New("the cluster has no such topic: a group that reads it from an archive alone cannot be reset; run it under another name, and it begins at the beginning")
 	// ErrMoved says that the group has run, or was reset, since the plan was made.
 	ErrMoved = errors.New("the group has moved since the plan was made: make it again")
 	// ErrNotMade says that another reset of the group came first, or that the brokers
