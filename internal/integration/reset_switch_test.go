@@ -311,3 +311,33 @@ func TestAGroupOfStockGokaIsReset(t *testing.T) {
 	r.equal("table", r.table(group+".g2-table"), countsOf(n, keys))
 	r.tallied(out, countsOf(n, keys))
 }
+
+// A group without a table has a state topic, and so generations of it, and nothing that
+// readers would switch to.
+func TestAGroupWithoutTableIsReset(t *testing.T) {
+	each(t, func(r *rig) {
+		const n, keys = 300, 10
+		in, out, group, dir := r.topic("in", 2), r.topic("out", 2), r.name("g"), r.t.TempDir()
+		def := topology.Group(goka.Group(group),
+			topology.Input(goka.Stream(in), new(gcodec.String), func(ctx goka.Context, msg any) { ctx.Emit(goka.Stream(out), ctx.Key(), msg) }),
+			topology.Output(goka.Stream(out), new(gcodec.String)))
+		r.emit(numbers(in, n, keys)...)
+		e := r.start(r.fast(dir), def)
+		r.processed(n, group, e)
+		r.quit(group, e)
+		if p := r.resetting(reset.Options{Group: group}); p.Table != "" || p.OldTable != "" {
+			t.Errorf("plan %+v", p)
+		}
+		e = r.start(r.quickly(dir), def)
+		r.processed(n, group, e)
+		r.vanished(group + "-state")
+		r.stop(e)
+		if got := len(r.read(out)); got != 2*n {
+			t.Errorf("%d records in the output, want each of %d twice", got, n)
+		}
+		p, err := reset.Look(r.ctx, r.k, group)
+		if err != nil || !p.Switched || p.Left != 0 || p.Goal < n {
+			t.Errorf("progress %+v, %v", p, err)
+		}
+	})
+}
