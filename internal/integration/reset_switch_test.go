@@ -10,6 +10,7 @@ import (
 	"github.com/lovoo/goka"
 	gcodec "github.com/lovoo/goka/codec"
 
+	"github.com/seed-73111be4/kappa/internal/control"
 	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/internal/reset"
 	"github.com/seed-73111be4/kappa/record"
@@ -339,5 +340,34 @@ func TestAGroupWithoutTableIsReset(t *testing.T) {
 		if err != nil || !p.Switched || p.Left != 0 || p.Goal < n {
 			t.Errorf("progress %+v, %v", p, err)
 		}
+	})
+}
+
+// A view whose table is deleted under it, as a reader sees it that was away while others
+// switched, shows what it has until it has the new table.
+func TestAViewOutlivesItsOldTable(t *testing.T) {
+	each(t, func(r *rig) {
+		const keys = 30
+		old, fresh, name := r.tableTopic("one-table", 2), r.tableTopic("two-table", 2), r.name("t")
+		table := func(topic, value string) (rows []record.Record, want map[string]string) {
+			want = map[string]string{}
+			for i := range keys {
+				rows = append(rows, row(topic, i, value))
+				want["k"+strconv.Itoa(i)] = value
+			}
+			return rows, want
+		}
+		rows, before := table(old, "1")
+		r.emit(rows...)
+		r.must(control.SetAlias(r.ctx, r.k, name, old))
+		v := r.view(name)
+		r.shows(v, before)
+		r.must(r.k.DeleteTopics(r.ctx, old))
+		r.until("the view to miss its topic", func() bool { return v.Ready() != nil })
+		r.equal("view without its topic", r.rows(v), before)
+		rows, after := table(fresh, "2")
+		r.emit(rows...)
+		r.must(control.SetAlias(r.ctx, r.k, name, fresh))
+		r.until("the view to switch", func() bool { return maps.Equal(r.rows(v), after) })
 	})
 }
