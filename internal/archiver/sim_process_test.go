@@ -298,6 +298,8 @@ func (w *simWorld) carry(c *simCall) {
 		if c.kind != simPut && errors.Is(c.err, errSimRefused) {
 			c.err = simRefusals[0]
 		}
+	case c.left && c.kind < simPut:
+		c.err, c.fault = errSimLost, true // an answer for nobody: what it would be written to is in other hands
 	default:
 		c.applied = true
 		c.err = c.apply()
