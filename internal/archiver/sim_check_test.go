@@ -22,6 +22,7 @@ type simHistory struct {
 	sums    map[uint64]uint32 // of manifests that are there and in the chain
 	sound   map[string]bool   // segments whose bytes were compared with the log's
 	dropped map[string]int64  // segments that no longer count, since when
+	strays  map[uint32]bool   // manifests of zombies, by their checksums
 }
 
 func (w *simWorld) historyOf(key string) *simHistory {
@@ -55,10 +56,25 @@ func (w *simWorld) putDone(key string, o, old *simObject) {
 		w.violation("%s is overwritten", short(key))
 	case !isManifest:
 	case h.newest != nil && n <= h.newest.Number: // a zombie's, whose number was collected
-		w.count("zombies' manifests")
+		w.stray(h, key, o.body)
 	default:
 		w.commit(h, key, o.body)
 	}
+}
+
+// stray checks that a zombie's manifest does not follow another one: who has made it has
+// not noticed that it counts for nothing.
+func (w *simWorld) stray(h *simHistory, key string, body []byte) {
+	w.count("zombies' manifests")
+	m, err := archive.DecodeManifest(body)
+	switch {
+	case err != nil:
+		w.violation("%s: %v", short(key), err)
+		return
+	case h.strays[m.Previous]:
+		w.violation("manifest %d follows one that nobody counts", m.Number)
+	}
+	h.strays[binary.BigEndian.Uint32(body[len(body)-4:])] = true
 }
 
 // commit checks that a manifest makes the archive a prefix of the log.

@@ -1,9 +1,11 @@
 package archiver
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/seed-73111be4/kappa/archive"
 )
@@ -63,7 +65,30 @@ func (p *simProcess) mutantPut(o *simWriter) error {
 		m.unknownMade && manifest && err != nil && c.fault:
 		return nil
 	}
+	if err == nil && manifest {
+		p.w.mu.Lock()
+		p.made, p.madeKey = o.body, o.key
+		p.w.mu.Unlock()
+	}
 	return err
+}
+
+// believed returns, where the mutation is that nobody looks, what a process would like to
+// find as the predecessor of the manifest that it made last.
+func (p *simProcess) believed(key string) *simObject {
+	if !p.w.mutant.noConfirm {
+		return nil
+	}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	folder, _, _ := strings.Cut(key, "/manifest/")
+	n, ok := manifestOf(key)
+	m, err := archive.DecodeManifest(p.made)
+	if err != nil || !ok || n+1 != m.Number || !strings.HasPrefix(p.madeKey, folder+"/manifest/") {
+		return nil
+	}
+	p.made = nil // it looks once
+	return &simObject{body: binary.BigEndian.AppendUint32(nil, m.Previous), created: time.Now()}
 }
 
 // inputs returns the keys of the segments whose offsets a new one answers for.

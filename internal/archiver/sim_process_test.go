@@ -63,9 +63,11 @@ type simProcess struct {
 	orders chan simOrder // of the group
 	owns   map[record.Partition]bool
 
-	frozen bool // guarded by w.mu, as is what follows
-	dead   bool
-	calls  int
+	frozen  bool // guarded by w.mu, as is what follows
+	dead    bool
+	calls   int
+	made    []byte // the last manifest
+	madeKey string
 }
 
 // simOrder is what the group wants of a member.

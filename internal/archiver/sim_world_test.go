@@ -62,7 +62,7 @@ func newWorld(seed uint64, m mutation, tell bool) *simWorld {
 		for p := range int32(simPartitions) {
 			l := newSimLog(topic, p)
 			w.logs = append(w.logs, l)
-			w.histories = append(w.histories, &simHistory{log: l, sums: map[uint64]uint32{}, sound: map[string]bool{}, dropped: map[string]int64{}})
+			w.histories = append(w.histories, &simHistory{log: l, sums: map[uint64]uint32{}, sound: map[string]bool{}, dropped: map[string]int64{}, strays: map[uint32]bool{}})
 		}
 	}
 	return w
