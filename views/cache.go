@@ -1,66 +1,54 @@
 package views
 
-import (
-	"hash/maphash"
-	"sync"
-)
+import "hash/maphash"
 
 const cacheShards = 64
 
 // cache keeps values in memory: those that were read, and those that were written
 // while there is room. It never holds a value older than the store: a writer
-// announces the keys of a batch before it applies it (begin), which drops them and
+// announces the keys of a batch before it applies it (begin), which hides them and
 // keeps readers from filling in what they read until it is done (end, which brings the
 // new values). So once the new value of one key of a batch can be seen, no old value
 // of another can.
 type cache struct {
 	seed   maphash.Seed
-	limit  int64 // bytes per shard
 	shards [cacheShards]cacheShard
-}
-
-type cacheShard struct {
-	mu      sync.RWMutex // guards all below
-	entries map[string]cacheEntry
-	bytes   int64
-	writes  int    // batches between begin and end
-	gen     uint64 // changes at each begin and end
-}
-
-type cacheEntry struct {
-	value []byte
-	found bool
 }
 
 // fill is the right to put a value that was read after a miss.
 type fill struct {
 	shard *cacheShard
+	hash  uint64
 	gen   uint64
 }
 
-const entryOverhead = 96
-
+// newCache makes a cache of at most limit bytes, which it takes as it needs them.
 func newCache(limit int64) *cache {
-	c := &cache{seed: maphash.MakeSeed(), limit: limit / cacheShards}
+	c := &cache{seed: maphash.MakeSeed()}
+	hash := func(key []byte) uint64 { return maphash.Bytes(c.seed, key) }
+	limit = min(limit/cacheShards, 1<<32) // what an offset reaches
 	for i := range c.shards {
-		c.shards[i].entries = make(map[string]cacheEntry)
+		c.shards[i].limit = limit
+		c.shards[i].small = newCompact(limit, hash)
 	}
 	return c
 }
 
 func (c *cache) shardOf(h uint64) *cacheShard { return &c.shards[h%cacheShards] }
 
-// get returns the cached entry, or the right to fill it in.
+// get returns the cached entry, or the right to fill it in. The value is the caller's
+// to keep, not to modify.
 func (c *cache) get(key string) (cacheEntry, bool, fill) {
-	s := c.shardOf(maphash.String(c.seed, key))
+	h := maphash.String(c.seed, key)
+	s := c.shardOf(h)
 	s.mu.RLock()
-	e, ok := s.entries[key]
+	e, ok := s.get(h, key)
 	gen := s.gen
 	if s.writes > 0 {
 		gen = 0 // never equal: gen is at least 1 then
 	}
 	s.mu.RUnlock()
-	return e, ok, fill{s, gen}
+	return e, ok, fill{s, h, gen}
 }
 
 // put stores what was read from the store after get returned f, unless the key
@@ -70,7 +58,7 @@ func (c *cache) put(f fill, key string, value []byte, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writes == 0 && s.gen == f.gen {
-		s.set(key, cacheEntry{value, found}, c.limit)
+		s.set(f.hash, key, cacheEntry{value, found}, true)
 	}
 }
 
@@ -84,7 +72,7 @@ type change struct {
 	cached bool   // the cache had the key
 }
 
-// begin announces a batch and drops its keys; seen is its scratch space. It returns
+// begin announces a batch and hides its keys; seen is its scratch space. It returns
 // the shards that the batch touches, for end.
 func (c *cache) begin(changes []change, seen map[uint64]struct{}) (touched uint64) {
 	clear(seen)
@@ -100,7 +88,7 @@ func (c *cache) begin(changes []change, seen map[uint64]struct{}) (touched uint6
 			s.writes++
 			s.gen++
 		}
-		changes[i].cached = s.drop(changes[i].key)
+		changes[i].cached = s.hide(h, string(changes[i].key))
 		s.mu.Unlock()
 	}
 	return touched
@@ -115,14 +103,8 @@ func (c *cache) keep(changes []change) {
 			continue // what it wrote was never to be seen
 		}
 		s := c.shardOf(x.hash)
-		e := cacheEntry{found: !x.deleted}
 		s.mu.Lock()
-		if x.cached || s.bytes+int64(len(x.key)+len(x.value))+entryOverhead <= c.limit {
-			if e.found {
-				e.value = append([]byte{}, x.value...)
-			}
-			s.set(string(x.key), e, c.limit)
-		}
+		s.keep(x)
 		s.mu.Unlock()
 	}
 }
@@ -139,29 +121,3 @@ func (c *cache) end(touched uint64) {
 		}
 	}
 }
-
-func (s *cacheShard) drop(key []byte) bool {
-	e, ok := s.entries[string(key)]
-	if ok {
-		delete(s.entries, string(key))
-		s.bytes -= e.size(len(key))
-	}
-	return ok
-}
-
-func (s *cacheShard) set(key string, e cacheEntry, limit int64) {
-	if old, ok := s.entries[key]; ok {
-		s.bytes -= old.size(len(key))
-	}
-	s.entries[key] = e
-	s.bytes += e.size(len(key))
-	for k, v := range s.entries { // random order: good enough for a read cache
-		if s.bytes <= limit {
-			return
-		}
-		delete(s.entries, k)
-		s.bytes -= v.size(len(k))
-	}
-}
-
-func (e cacheEntry) size(key int) int64 { return int64(key+len(e.value)) + entryOverhead }

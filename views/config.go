@@ -27,8 +27,12 @@ type Config struct {
 	DB state.DB
 	// Codec decodes values for Get and Scan. Nil: values are the raw bytes.
 	Codec Codec
-	// CacheBytes bounds the memory for recently read keys. Default 32 MiB; less
-	// than 0 switches the cache off, as is right for a view that is read once.
+	// CacheBytes bounds the memory for keys that were read or written, which is
+	// taken as it is needed. An entry costs about 10 bytes beyond key and value, 96
+	// where the key is longer than 127 bytes or the value than 254. Default 32 MiB:
+	// a million keys of 8 to 16 bytes with values of 8. Less than 256 KiB hold next
+	// to nothing; less than 0 switches the cache off, as is right for a view that is
+	// read once.
 	CacheBytes int64
 	// Buffer is the number of changes that wait for a slow subscriber before it
 	// is told [ErrLagging]. Default 4096.

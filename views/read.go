@@ -20,7 +20,7 @@ func (v *View) Get(key string) (value any, found bool, err error) {
 }
 
 // GetBytes returns the value of key as the table topic holds it. The slice must
-// not be modified; it stays valid.
+// not be modified, for values beyond 254 bytes may be shared; it stays valid.
 func (v *View) GetBytes(key string) (value []byte, found bool, err error) {
 	r, err := v.acquire()
 	if err != nil {
