@@ -263,3 +263,15 @@ func TestLogFormats(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestARunThatIsStoppedBeforeItHasConnectedEndsInOrder(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	if code := Run(ctx, clicks(), []string{"run", "--brokers", "127.0.0.1:1"}, &out, &errs); code != 0 || errs.Len() > 0 {
+		t.Errorf("exit code %d: %s", code, errs.String())
+	}
+	if code := Run(ctx, clicks(), []string{"lag", "--brokers", "127.0.0.1:1"}, &out, &errs); code == 0 {
+		t.Error("a verb that has an answer to give ends well without one")
+	}
+}

@@ -51,6 +51,9 @@ processes together, have processed everything up to there.`,
 			return err
 		}
 		c, err := Connect(cmd)
+		if stoppedEarly(cmd.Context(), err) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -114,11 +117,17 @@ func runOptions(app string, cmd *cobra.Command) (Options, error) {
 	return o, nil
 }
 
+// stoppedEarly reports whether err is that a run was asked to stop before it ran: an end
+// in order.
+func stoppedEarly(ctx context.Context, err error) bool {
+	return err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled)
+}
+
 // run runs the groups until ctx ends or they fail.
 func (c *Client) run(ctx context.Context, defs []*topology.Def, o Options, leave bool) error {
 	e, err := c.Start(ctx, defs, o)
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // stopped before it ran
+	if stoppedEarly(ctx, err) {
+		return nil
 	}
 	if err != nil {
 		return err

@@ -160,8 +160,9 @@ func TestASignalDrainsUnderLoad(t *testing.T) {
 		in, group, dir := r.topic("in", 4), r.name("g"), r.t.TempDir()
 		stop := r.loaded(in, 1000)
 		for range 3 {
+			from := r.counted(group)
 			p := r.count(in, group, dir)
-			r.until("a commit under load", func() bool { return r.counted(group) > r.written(in)/2 || !p.Running() })
+			r.until("a commit under load", func() bool { n := r.counted(group); return n > from && n > r.written(in)/2 || !p.Running() })
 			begun := time.Now()
 			p.signal(syscall.SIGTERM)
 			if code := p.exits(10 * time.Second); code != 0 {

@@ -87,8 +87,9 @@ func (r *rig) goka(graph *goka.GroupGraph, c *sarama.Config) (*goka.Processor, *
 }
 
 // gokaUntil starts a group on stock goka, and returns it once its table's counts sum up
-// to at least n. A goka that stands still is started again, as its operators do: now and
-// then one hangs after its first assignment on a busy machine, and says nothing.
+// to at least n. A goka that stands still is started again, as its operators do: where the
+// leader of a partition is not known yet when it sets that up, it hangs, and says why only
+// when it is stopped.
 func (r *rig) gokaUntil(graph *goka.GroupGraph, n int) *stock {
 	r.t.Helper()
 	const starts = 3
@@ -97,8 +98,8 @@ func (r *rig) gokaUntil(graph *goka.GroupGraph, n int) *stock {
 		if r.within(patience/starts, "goka", func() bool { return sum(r.table(string(graph.Group())+"-table")) >= n }) {
 			return s
 		}
-		r.t.Logf("goka stands still at %d of %d, it is started again", sum(r.table(string(graph.Group())+"-table")), n)
-		s.stop()
+		s.cancel()
+		r.t.Logf("goka stands still at %d of %d, it is started again: %v", sum(r.table(string(graph.Group())+"-table")), n, <-s.ended)
 	}
 	r.t.Fatalf("goka was started %d times and has not counted %d records", starts, n)
 	return nil

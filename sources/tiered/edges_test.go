@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seed-73111be4/kappa/internal/kafka"
 	"github.com/seed-73111be4/kappa/internal/testenv"
@@ -162,7 +164,7 @@ func TestEveryCodecGoesThrough(t *testing.T) {
 func (r *rig) compactedAway(before bool) (p record.Partition, all []string, end int64) {
 	r.t.Helper()
 	r.compacted = true
-	p = r.special(map[string]string{"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.001", "min.compaction.lag.ms": "0"})
+	p = r.special(map[string]string{"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.001", "min.compaction.lag.ms": "86400000000"})
 	var records []string
 	for i := range 40 {
 		v := strconv.Itoa(i)
@@ -172,6 +174,7 @@ func (r *rig) compactedAway(before bool) (p record.Partition, all []string, end 
 	if before {
 		end = r.keep(p)
 	}
+	r.letClean(p.Topic)
 	n := 0
 	r.until("compaction", func() bool {
 		if f := r.env.Fake(); f != nil {
@@ -186,6 +189,19 @@ func (r *rig) compactedAway(before bool) (p record.Partition, all []string, end 
 		end = r.keep(p)
 	}
 	return p, all, end
+}
+
+// letClean lets the cleaner have all that a topic holds, of any age.
+func (r *rig) letClean(topic string) {
+	r.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.env.Brokers()...))
+	r.must(err)
+	defer cl.Close()
+	answers, err := kadm.NewClient(cl).AlterTopicConfigs(r.t.Context(), []kadm.AlterConfig{{Name: "min.compaction.lag.ms", Value: kmsg.StringPtr("0")}}, topic)
+	r.must(err)
+	for _, a := range answers {
+		r.must(a.Err)
+	}
 }
 
 // The archive keeps what the cleaner has taken; at the seam what is left is compared.
