@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-73111be4/kappa/internal/engine"
 	"github.com/seed-73111be4/kappa/internal/reset"
 )
 
@@ -34,13 +35,13 @@ func watchReset(cmd *cobra.Command, c *Client, group string) error {
 	}
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
-	var pace pace
+	var pace engine.Pace
 	for {
 		p, err := c.ResetProgress(ctx, group)
 		if err != nil {
 			return err
 		}
-		if err := show(p, pace.rate(p.Left, time.Now())); err != nil || p.Switched {
+		if err := show(p, pace.Look(p.Goal-p.Left, time.Now())); err != nil || p.Switched {
 			return err
 		}
 		select {
@@ -49,32 +50,6 @@ func watchReset(cmd *cobra.Command, c *Client, group string) error {
 			return nil
 		}
 	}
-}
-
-// pace is how fast a number falls, over the last ten looks.
-type pace struct {
-	left []int64
-	at   []time.Time
-}
-
-func (p *pace) rate(left int64, now time.Time) float64 {
-	const looks = 10
-	p.left, p.at = append(p.left, left), append(p.at, now)
-	if n := len(p.left); n > looks {
-		p.left, p.at = p.left[n-looks:], p.at[n-looks:]
-	}
-	took := now.Sub(p.at[0]).Seconds()
-	if took <= 0 {
-		return 0
-	}
-	return max(0, float64(p.left[0]-left)/took)
-}
-
-func eta(left int64, rate float64) time.Duration {
-	if rate <= 0 {
-		return -1
-	}
-	return time.Duration(float64(left) / rate * float64(time.Second)).Round(time.Second)
 }
 
 // progressJSON writes one object a look.
@@ -90,7 +65,7 @@ func progressJSON(w io.Writer) func(ResetProgress, float64) error {
 	}
 	return func(p ResetProgress, rate float64) error {
 		left := -1.0
-		if d := eta(p.Left, rate); d >= 0 {
+		if d, ok := engine.ETA(p.Left, rate); ok {
 			left = d.Seconds()
 		}
 		return printJSON(w, []line{{p.Group, p.Goal - p.Left, p.Goal, rate, left, p.Members, p.Switched}})
@@ -138,10 +113,10 @@ func progressLine(p ResetProgress, rate float64) string {
 	}
 	full := int(share * barWidth)
 	s := fmt.Sprintf("%s [%s%s] %d%% %d of %d records", p.Group, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), int(share*100), p.Goal-p.Left, p.Goal)
-	switch d := eta(p.Left, rate); {
+	switch d, ok := engine.ETA(p.Left, rate); {
 	case p.Left > 0 && p.Members == 0:
 		return s + ", nobody runs the group"
-	case p.Left > 0 && d >= 0:
+	case p.Left > 0 && ok:
 		return fmt.Sprintf("%s, %d/s, %v left", s, int64(rate), d)
 	case p.Left == 0 && !p.Switched:
 		return s + ", readers are about to switch"

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -21,7 +20,7 @@ func (e *Engine) conclude() {
 	case <-e.ctx.Done():
 		return
 	}
-	reported := e.o.Clock()
+	var reported time.Time
 	for pause(e.ctx, lookEvery) {
 		done, err := e.finish.look(e.ctx)
 		switch {
@@ -40,8 +39,8 @@ func (e *Engine) conclude() {
 		}
 		e.finish.loosen(e.ctx)
 		if now := e.o.Clock(); now.Sub(reported) >= reportEvery {
+			e.finish.report(now, !reported.IsZero())
 			reported = now
-			e.finish.report(now)
 		}
 	}
 }
@@ -94,30 +93,27 @@ func (e *ending) waitsForOthers() bool {
 	return waits
 }
 
-// report tells the log how far each group is, and how long it will take.
-func (f *finish) report(now time.Time) {
+// report tells the log how far each group is, and how long it will take. The first one
+// is not told: it is what the next ones are measured against.
+func (f *finish) report(now time.Time, tell bool) {
 	for _, s := range f.stages {
 		for _, e := range s.groups {
 			if !s.done {
-				e.report(now)
+				e.report(now, tell)
 			}
 		}
 	}
 }
 
-func (e *ending) report(now time.Time) {
-	if e.began.IsZero() {
-		e.began = now
-	}
+func (e *ending) report(now time.Time, tell bool) {
 	done, left := e.progress()
-	args := []any{"records", done, "left", left}
-	if rate := perSecond(done, now.Sub(e.began)); rate > 0 {
-		args = append(args, "per_second", int64(rate), "eta", (time.Duration(float64(left) / rate * float64(time.Second))).Round(time.Second))
-	}
+	args := progressAttrs(done, left, e.pace.Look(done, now))
 	if n := len(e.fed) + len(e.inner); n > 0 {
-		args = append(args, slog.Int("open_partitions", n)) // whose ends nobody knows yet
+		args = append(args, "open_partitions", n) // whose ends nobody knows yet
 	}
-	e.log.Info("on the way to the end of the inputs", args...)
+	if tell {
+		e.log.Info("on the way to the end of the inputs", args...)
+	}
 }
 
 // progress counts offsets up to the bounds that are known: since the first report, and
@@ -135,11 +131,4 @@ func (e *ending) progress() (done, left int64) {
 		left += max(0, bound-at)
 	}
 	return done, left
-}
-
-func perSecond(n int64, d time.Duration) float64 {
-	if d <= 0 {
-		return 0
-	}
-	return float64(n) / d.Seconds()
 }

@@ -43,7 +43,7 @@ type ending struct {
 	at     map[record.Partition]int64 // committed, as last seen
 	lows   map[record.Partition]int64 // where the log began: where one stands that has committed nothing
 	from   map[record.Partition]int64 // where they stood at the first report
-	began  time.Time                  // when that was
+	pace   Pace                       // since then
 
 	still time.Time // since when nothing has been committed
 }

@@ -20,13 +20,12 @@ type replay struct {
 
 	shown atomic.Bool // readers see the group's table
 
-	told     time.Time // of the last line in the log
-	toldLeft int64
+	pace Pace
+	told time.Time // of the last line in the log
 }
 
 const (
 	replayTick = time.Second
-	replayTell = 5 * time.Second
 	// removeTick is how often topics of an older generation are looked at that could not
 	// be deleted yet.
 	removeTick = time.Minute
@@ -36,7 +35,7 @@ const (
 // stood, and deletes the old one. It ends when there is nothing left to do.
 func (r *replay) run(ctx context.Context) {
 	g := r.g
-	r.told = time.Now()
+	r.told = g.engine.o.Clock()
 	for n := 0; ; {
 		wait, err := r.step(ctx)
 		switch {
@@ -116,21 +115,13 @@ func (r *replay) look(ctx context.Context) (int64, error) {
 
 // tell writes a line now and then.
 func (r *replay) tell(left int64) {
-	now := time.Now()
-	took := now.Sub(r.told)
-	if r.toldLeft == 0 {
-		r.toldLeft = left
-	}
-	if took < replayTell {
+	now, done := r.g.engine.o.Clock(), r.goal.Load()-left
+	rate := r.pace.Look(done, now)
+	if now.Sub(r.told) < reportEvery {
 		return
 	}
-	goal, rate := r.goal.Load(), float64(r.toldLeft-left)/took.Seconds()
-	eta := "unknown"
-	if rate > 0 {
-		eta = time.Duration(float64(left) / rate * float64(time.Second)).Round(time.Second).String()
-	}
-	r.g.log.Info("replaying", "records", goal-left, "of", goal, "per second", int64(rate), "eta", eta)
-	r.told, r.toldLeft = now, left
+	r.g.log.Info("on the way to where the group stood before its reset", progressAttrs(done, left, rate)...)
+	r.told = now
 }
 
 // show moves the alias of the group's table to the generation in which it runs. since
