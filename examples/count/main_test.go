@@ -1,10 +1,13 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/lovoo/goka"
 
+	"github.com/seed-73111be4/kappa/examples/internal/pasttest"
 	"github.com/seed-73111be4/kappa/record"
 	"github.com/seed-73111be4/kappa/topology"
 	"github.com/seed-73111be4/kappa/topology/topologytest"
@@ -47,5 +50,22 @@ func TestWithoutAnOutputNothingIsEmitted(t *testing.T) {
 		if d.Table("a") != int64(1) {
 			t.Errorf("a %v", d.Table("a"))
 		}
+	}
+}
+
+// What Kafka has forgotten, and the archive has, counts as if Kafka had it.
+func TestAnArchivedPastCountsAsKafkaWould(t *testing.T) {
+	for _, more := range [][]string{nil, {"--typed"}, {"--output", "updates"}, {"--output", "updates", "--typed"}} {
+		t.Run(strings.Join(append([]string{"count"}, more...), " "), func(t *testing.T) {
+			t.Parallel()
+			p := pasttest.Program{
+				App: app, Args: append([]string{"run", "--input", "clicks", "--group", "counts"}, more...),
+				Input: "clicks", Table: "counts-table",
+			}
+			if slices.Contains(more, "updates") {
+				p.Output = "updates"
+			}
+			pasttest.Holds(t, p)
+		})
 	}
 }

@@ -44,15 +44,16 @@ var floors = map[string]float64{
 // testRooms are there for tests: other packages import them in tests only, and tests
 // of lower floors may.
 var testRooms = map[string]bool{
-	"archive/buckettest":    true,
-	"internal/bench":        true,
-	"internal/chaos":        true,
-	"internal/integration":  true,
-	"internal/lint":         true,
-	"internal/testenv":      true,
-	"sources/sourcetest":    true,
-	"state/statetest":       true,
-	"topology/topologytest": true,
+	"archive/buckettest":         true,
+	"examples/internal/pasttest": true,
+	"internal/bench":             true,
+	"internal/chaos":             true,
+	"internal/integration":       true,
+	"internal/lint":              true,
+	"internal/testenv":           true,
+	"sources/sourcetest":         true,
+	"state/statetest":            true,
+	"topology/topologytest":      true,
 }
 
 // owners names the packages that may import a module outside of tests; the longest
@@ -74,7 +75,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":              {".", "cmd/", "examples/"},
 	// Parts of the standard library that are as telling as a module.
 	"net/http": {"internal/web", "internal/metrics", ".", "archive/buckettest"},
-	"testing":  {"archive/buckettest", "internal/testenv", "sources/sourcetest", "state/statetest", "topology/topologytest"},
+	"testing":  {"archive/buckettest", "examples/internal/pasttest", "internal/testenv", "sources/sourcetest", "state/statetest", "topology/topologytest"},
 	"log":      {}, // log/slog
 	"expvar":   {},
 	"unsafe":   {"schema"}, // boxes.go alone: goka's callbacks take integers as any
