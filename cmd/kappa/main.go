@@ -4,6 +4,7 @@
 //	kappa view TABLE [KEY] --codec json
 //	kappa lag GROUP
 //	kappa reset GROUP --to-earliest
+//	kappa archive run --bucket URL --topics TOPIC
 //	kappa leave INSTANCE --group GROUP
 //	kappa topics create TOPIC
 //	kappa emit TOPIC KEY VALUE
