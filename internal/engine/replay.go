@@ -27,7 +27,7 @@ type replay struct {
 const (
 	replayTick = time.Second
 	// removeTick is how often topics of an older generation are looked at that could not
-	// be deleted yet.
+	// be deleted yet; more often where they are kept for less.
 	removeTick = time.Minute
 )
 
@@ -77,7 +77,7 @@ func (r *replay) step(ctx context.Context) (time.Duration, error) {
 	if err != nil || gone {
 		return 0, err
 	}
-	return removeTick, nil
+	return min(removeTick, max(replayTick, r.g.engine.o.KeepOld)), nil
 }
 
 // finish lets readers switch where a run ends that has just come there.
