@@ -217,6 +217,7 @@ func (w *simWorld) ready() []*simCall {
 
 // calm ends all faults, lets one process do the rest, and looks at what there is.
 func (w *simWorld) calm() {
+	synctest.Wait()
 	w.quiet = true
 	for _, p := range w.procs {
 		if !p.over() {

@@ -37,7 +37,7 @@ type Engine struct {
 	ctx      context.Context // ends when nothing more may be done
 	cancel   context.CancelFunc
 	run      sync.WaitGroup // runners, pollers, restores, stores
-	closers  sync.WaitGroup // states being given up
+	closers  closers        // states being given up
 	db       state.DB
 	groups   []*group
 	lookups  map[string]Lookup
@@ -336,7 +336,7 @@ func (e *Engine) drain(ctx context.Context) error {
 			}
 		}
 	}
-	return waitFor(ctx, &e.closers)
+	return e.closers.wait(ctx)
 }
 
 func waitFor(ctx context.Context, w *sync.WaitGroup) error {
@@ -357,7 +357,7 @@ func (e *Engine) release() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	clients := e.closeClients()
-	if err := errors.Join(waitFor(ctx, &e.run), waitFor(ctx, &e.closers)); err != nil {
+	if err := errors.Join(waitFor(ctx, &e.run), e.closers.wait(ctx)); err != nil {
 		e.o.Log.Error("a callback does not return; its worker is left behind")
 		return
 	}
